@@ -1,0 +1,65 @@
+//! RFC 3339 timestamps in UTC with milliseconds, the date part cached per thread and second.
+
+use std::cell::Cell;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+/// `2026-11-22T07:03:04`.
+const DATE_TIME_LEN: usize = 19;
+
+/// Nanoseconds since the Unix epoch; 0 for a clock before it.
+#[must_use]
+pub fn unix_nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since
+        .as_secs()
+        .saturating_mul(NANOS_PER_SECOND)
+        .saturating_add(u64::from(since.subsec_nanos()))
+}
+
+/// Appends `2026-11-22T07:03:04.005Z`.
+pub fn write_timestamp(unix_nanos: u64, out: &mut Vec<u8>) {
+    thread_local!(static CACHED: Cell<(u64, [u8; DATE_TIME_LEN])> = const { Cell::new((u64::MAX, [b'0'; DATE_TIME_LEN])) });
+    let second = unix_nanos / NANOS_PER_SECOND;
+    let (cached_second, mut text) = CACHED.get();
+    if cached_second != second {
+        text = date_time(second);
+        CACHED.set((second, text));
+    }
+    let millis = (unix_nanos % NANOS_PER_SECOND / 1_000_000) as u16;
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    out.extend_from_slice(&text);
+    out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
+}
+
+fn date_time(second: u64) -> [u8; DATE_TIME_LEN] {
+    let mut text = *b"9999-12-31T23:59:59";
+    let timestamp = i64::try_from(second)
+        .ok()
+        .and_then(|second| jiff::Timestamp::from_second(second).ok());
+    if let Some(formatted) = timestamp.map(|timestamp| timestamp.to_string())
+        && let Some(prefix) = formatted.as_bytes().get(..DATE_TIME_LEN)
+    {
+        text.copy_from_slice(prefix);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_has_milliseconds_and_the_zone() {
+        let mut out = Vec::new();
+
+        write_timestamp(1_766_021_025_123_999_999, &mut out);
+        write_timestamp(1_766_021_026_000_000_001, &mut out);
+        write_timestamp(0, &mut out);
+
+        assert_eq!(
+            out,
+            b"2025-12-18T01:23:45.123Z2025-12-18T01:23:46.000Z1970-01-01T00:00:00.000Z"
+        );
+    }
+}

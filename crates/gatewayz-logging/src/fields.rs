@@ -1,0 +1,245 @@
+//! Fields of events and spans as JSON members, bounded and unable to override the line's own keys.
+
+use std::fmt::{self, Debug, Write};
+
+use tracing::field::{Field, Visit};
+
+use crate::json::write_escaped;
+
+/// Keys the line itself writes. A field of that name gets an underscore at its end.
+const RESERVED: [&str; 14] = [
+    "timestamp",
+    "level",
+    "service",
+    "endpoint",
+    "method",
+    "status_code",
+    "duration_ms",
+    "trace_id",
+    "span_id",
+    "message",
+    "environment",
+    "route",
+    "target",
+    "truncated",
+];
+/// Room kept for the end of the line, so that a cut line is still one JSON object.
+pub(crate) const CLOSING_BYTES: usize = 32;
+/// Longest name and quotes that are written for one field beside its value.
+const KEY_BYTES: usize = 128;
+
+/// Collects `,"name":value` members and, apart from them, the message.
+pub(crate) struct Fields {
+    pub(crate) members: Vec<u8>,
+    pub(crate) message: Vec<u8>,
+    pub(crate) truncated: bool,
+    pub(crate) names: Vec<&'static str>,
+    limit: usize,
+}
+
+impl Fields {
+    /// Members and message together stay below `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            members: Vec::new(),
+            message: Vec::new(),
+            truncated: false,
+            names: Vec::new(),
+            limit,
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.limit.saturating_sub(self.members.len() + self.message.len())
+    }
+
+    fn member(&mut self, field: &Field, write: impl FnOnce(&mut Self)) {
+        let name = field.name();
+        // Fields for the OpenTelemetry bridge and the log bridge are instructions, not data.
+        if name.starts_with("otel.") || name.starts_with("log.") || self.names.contains(&name) {
+            return;
+        }
+        if self.room() < KEY_BYTES || name.len() > KEY_BYTES - CLOSING_BYTES {
+            self.truncated = true;
+            return;
+        }
+        self.names.push(name);
+        self.members.extend_from_slice(b",\"");
+        let plain = name.strip_prefix("r#").unwrap_or(name);
+        write_escaped(plain, KEY_BYTES, &mut self.members);
+        if RESERVED.contains(&plain) {
+            self.members.push(b'_');
+        }
+        self.members.extend_from_slice(b"\":");
+        write(self);
+    }
+
+    fn text(&mut self, value: &dyn fmt::Display) {
+        self.members.push(b'"');
+        let limit = self.room().saturating_sub(CLOSING_BYTES);
+        let mut escaped = Escaped {
+            end: self.members.len() + limit,
+            out: &mut self.members,
+            whole: true,
+        };
+        let written = write!(escaped, "{value}");
+        let whole = escaped.whole && written.is_ok();
+        self.truncated |= !whole;
+        self.members.push(b'"');
+    }
+
+    /// Takes over members of a span that are not set already.
+    pub(crate) fn inherit(&mut self, span: &SpanFields) {
+        for (name, range) in &span.members {
+            let Some(member) = span.bytes.get(range.clone()) else {
+                continue;
+            };
+            if self.names.contains(name) {
+                continue;
+            }
+            if self.room() < member.len() + CLOSING_BYTES {
+                self.truncated = true;
+                continue;
+            }
+            self.names.push(name);
+            self.members.extend_from_slice(member);
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field, |fields| write_display(&value, &mut fields.members));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field, |fields| write_display(&value, &mut fields.members));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field, |fields| write_display(&value, &mut fields.members));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.member(field, |fields| {
+            if value.is_finite() {
+                write_display(&value, &mut fields.members);
+            } else {
+                fields.text(&value);
+            }
+        });
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            let limit = self.room() / 2;
+            self.truncated |= !write_escaped(value, limit, &mut self.message);
+        } else {
+            self.member(field, |fields| fields.text(&value));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == "message" {
+            let limit = self.room() / 2;
+            let mut escaped = Escaped {
+                end: self.message.len() + limit,
+                out: &mut self.message,
+                whole: true,
+            };
+            let written = write!(escaped, "{value:?}");
+            let whole = escaped.whole && written.is_ok();
+            self.truncated |= !whole;
+        } else {
+            self.member(field, |fields| fields.text(&format_args!("{value:?}")));
+        }
+    }
+}
+
+/// A span's fields, encoded once for every event inside it.
+#[derive(Debug, Default)]
+pub(crate) struct SpanFields {
+    bytes: Vec<u8>,
+    members: Vec<(&'static str, std::ops::Range<usize>)>,
+}
+
+impl SpanFields {
+    /// Longest encoded form of one span's fields.
+    const LIMIT_BYTES: usize = 4096;
+
+    /// Adds what `record` visits; a field recorded again replaces the earlier value.
+    pub(crate) fn extend(&mut self, record: impl FnOnce(&mut dyn Visit)) {
+        let mut each = OneByOne { span: self };
+        record(&mut each);
+    }
+
+    fn add(&mut self, field: &Field, write: impl FnOnce(&mut Fields)) {
+        let used: usize = self.members.iter().map(|(_, range)| range.len()).sum();
+        let mut fields = Fields::new(Self::LIMIT_BYTES.saturating_sub(used));
+        write(&mut fields);
+        if fields.members.is_empty() {
+            return;
+        }
+        self.members.retain(|(name, _)| *name != field.name());
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&fields.members);
+        self.members.push((field.name(), start..self.bytes.len()));
+    }
+}
+
+struct OneByOne<'a> {
+    span: &'a mut SpanFields,
+}
+
+impl Visit for OneByOne<'_> {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.span.add(field, |fields| fields.record_i64(field, value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.span.add(field, |fields| fields.record_u64(field, value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.span.add(field, |fields| fields.record_bool(field, value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.span.add(field, |fields| fields.record_f64(field, value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.span.add(field, |fields| fields.record_str(field, value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.span.add(field, |fields| fields.record_debug(field, value));
+    }
+}
+
+/// Escapes while it formats, and stops at a limit instead of building the whole text.
+struct Escaped<'a> {
+    out: &'a mut Vec<u8>,
+    end: usize,
+    whole: bool,
+}
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.end.saturating_sub(self.out.len());
+        self.whole = write_escaped(text, room, self.out);
+        if self.whole { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+fn write_display(value: &dyn fmt::Display, out: &mut Vec<u8>) {
+    // Numbers and booleans are short and plain.
+    let _ = write!(
+        Escaped {
+            end: usize::MAX,
+            out,
+            whole: true
+        },
+        "{value}"
+    );
+}

@@ -1,0 +1,290 @@
+//! The `tracing` layer that turns events into lines, and the request line's way in.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use gatewayz_delivery::Severity;
+use tracing::field::Visit;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_log::NormalizeEvent;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::{Extensions, LookupSpan};
+
+use crate::clock::unix_nanos;
+use crate::fields::SpanFields;
+use crate::level::LevelHandle;
+use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine};
+use crate::pretty;
+use crate::stdout::{Line, Lines};
+
+/// Events of this target must not be shed.
+const AUDIT_TARGET: &str = "gatewayz::audit";
+/// The request line's target; its event exists only for the bunyan format.
+pub(crate) const REQUEST_TARGET: &str = "gatewayz::request";
+
+/// What a line inherits from the spans around its event.
+#[derive(Debug, Default)]
+pub struct SpanFacts {
+    /// The trace.
+    pub trace_id: Option<[u8; 16]>,
+    /// The innermost span.
+    pub span_id: Option<[u8; 8]>,
+    /// Path of the request being served.
+    pub endpoint: Option<Arc<str>>,
+    /// Its method.
+    pub method: Option<&'static str>,
+    /// Its route template.
+    pub route: Option<Arc<str>>,
+}
+
+/// Reads what one span's extensions know; called leaf first until a request is found.
+pub type ReadFacts = fn(&Extensions<'_>, &mut SpanFacts);
+
+/// Writes each enabled event as one line, with the fields of the spans around it.
+///
+/// It also decides which callsites are enabled at all: spans at INFO and above, events by the levels in force.
+#[derive(Debug, Clone)]
+pub struct LogLayer {
+    encoder: LineEncoder,
+    format: Format,
+    levels: LevelHandle,
+    lines: Lines,
+    read_facts: ReadFacts,
+}
+
+impl LogLayer {
+    /// A layer whose lines carry no ids; add them with [`Self::with_facts`].
+    #[must_use]
+    pub fn new(encoder: LineEncoder, format: Format, levels: LevelHandle, lines: Lines) -> Self {
+        Self {
+            encoder,
+            format,
+            levels,
+            lines,
+            read_facts: |_, _| {},
+        }
+    }
+
+    /// Takes ids and request facts from the spans' extensions.
+    #[must_use]
+    pub fn with_facts(mut self, read_facts: ReadFacts) -> Self {
+        self.read_facts = read_facts;
+        self
+    }
+
+    /// The encoder, to prepare request lines with.
+    #[must_use]
+    pub fn encoder(&self) -> &LineEncoder {
+        &self.encoder
+    }
+
+    /// The lines it writes to.
+    #[must_use]
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Writes a finished request's line. It is subject to the levels in force like any event.
+    pub fn write_request(
+        &self,
+        prepared: &PreparedRequestLine,
+        method: &str,
+        status_code: u16,
+        request: &RequestLine<'_>,
+    ) {
+        if !self.levels.request_enabled(prepared.level) {
+            return;
+        }
+        if self.format == Format::Bunyan {
+            emit_request_event(prepared, method, status_code, request);
+        }
+        let line = Line {
+            bytes: &[],
+            unix_nanos: request.unix_nanos,
+            level: prepared.level,
+            severity: severity(prepared.level, REQUEST_TARGET),
+            trace_id: Some(request.trace_id),
+            span_id: Some(request.span_id),
+        };
+        self.write(
+            line,
+            |out| self.encoder.write_request(prepared, request, out),
+            |out| pretty::write_request(prepared, method, status_code, request, out),
+        );
+    }
+
+    /// Sends one line to stdout in its format and to the other sinks as JSON.
+    fn write(&self, line: Line<'_>, json: impl FnOnce(&mut Vec<u8>), pretty: impl FnOnce(&mut Vec<u8>)) {
+        if self.format == Format::Pretty {
+            with_scratch(pretty, |bytes| self.lines.write_stdout(&Line { bytes, ..line }));
+        }
+        if self.format == Format::Json || self.lines.has_others() {
+            with_scratch(json, |bytes| {
+                let line = Line { bytes, ..line };
+                if self.format == Format::Json {
+                    self.lines.write_stdout(&line);
+                }
+                self.lines.write_others(&line);
+            });
+        }
+    }
+}
+
+fn emit_request_event(
+    prepared: &PreparedRequestLine,
+    method: &str,
+    status_code: u16,
+    request: &RequestLine<'_>,
+) {
+    let mut ids = Vec::with_capacity(48);
+    crate::json::write_hex(&request.trace_id, &mut ids);
+    crate::json::write_hex(&request.span_id, &mut ids);
+    let ids = String::from_utf8_lossy(&ids);
+    let (trace_id, span_id) = ids.split_at(32);
+    let duration_ms = request.duration_nanos as f64 / 1e6;
+    let endpoint = request.endpoint;
+    let exception_type = request.exception.map(|(kind, _)| kind);
+    macro_rules! emit {
+            ($level:expr) => {
+                tracing::event!(
+                    target: REQUEST_TARGET,
+                    $level,
+                    endpoint,
+                    method,
+                    status_code,
+                    duration_ms,
+                    trace_id,
+                    span_id,
+                    exception_type,
+                    "{}",
+                    prepared.message
+                )
+            };
+        }
+    match prepared.level {
+        Level::ERROR => emit!(Level::ERROR),
+        Level::WARN => emit!(Level::WARN),
+        Level::INFO | Level::DEBUG | Level::TRACE => emit!(Level::INFO),
+    }
+}
+
+impl<S> Layer<S> for LogLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // The levels' handle rebuilds this cache at every change, so a disabled callsite costs nothing.
+        if self.levels.enabled(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _context: Context<'_, S>) -> bool {
+        self.levels.enabled(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.levels.max_level())
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if attributes.is_empty() {
+            return;
+        }
+        let mut fields = SpanFields::default();
+        fields.extend(|visit: &mut dyn Visit| attributes.record(visit));
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut extensions = span.extensions_mut();
+        match extensions.get_mut::<SpanFields>() {
+            Some(fields) => fields.extend(|visit| values.record(visit)),
+            None => {
+                let mut fields = SpanFields::default();
+                fields.extend(|visit| values.record(visit));
+                extensions.insert(fields);
+            }
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        let bunyan = self.format == Format::Bunyan;
+        if metadata.target() == REQUEST_TARGET || bunyan && !self.lines.has_others() {
+            return;
+        }
+        // Records of the `log` crate share one callsite, so the filter has not seen their real target.
+        if normalized.is_some() && !self.levels.enabled(metadata) {
+            return;
+        }
+        let mut facts = SpanFacts::default();
+        let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
+        let extensions: Vec<Extensions<'_>> = spans.iter().map(|span| span.extensions()).collect();
+        for extensions in &extensions {
+            (self.read_facts)(extensions, &mut facts);
+        }
+        let fields = self.encoder.fields(
+            event,
+            extensions
+                .iter()
+                .filter_map(|extensions| extensions.get::<SpanFields>()),
+        );
+        let unix_nanos = unix_nanos(SystemTime::now());
+        let level = *metadata.level();
+        let event = EventLine {
+            unix_nanos,
+            level,
+            target: metadata.target(),
+            facts: &facts,
+            fields: &fields,
+        };
+        let line = Line {
+            bytes: &[],
+            unix_nanos,
+            level,
+            severity: severity(level, metadata.target()),
+            trace_id: facts.trace_id,
+            span_id: facts.span_id,
+        };
+        self.write(
+            line,
+            |out| self.encoder.write_event(&event, out),
+            |out| pretty::write_event(&event, out),
+        );
+    }
+}
+
+pub(crate) fn severity(level: Level, target: &str) -> Severity {
+    if target == AUDIT_TARGET {
+        return Severity::Audit;
+    }
+    match level {
+        Level::ERROR => Severity::Error,
+        Level::WARN => Severity::Warn,
+        Level::INFO => Severity::Info,
+        Level::DEBUG | Level::TRACE => Severity::Debug,
+    }
+}
+
+/// Lends a buffer that is kept per thread. A line written while another is being written (a field's
+/// `Debug` that logs) gets a buffer of its own.
+fn with_scratch(write: impl FnOnce(&mut Vec<u8>), read: impl FnOnce(&[u8])) {
+    thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    write(&mut scratch);
+    read(&scratch);
+    SCRATCH.set(scratch);
+}

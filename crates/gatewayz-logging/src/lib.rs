@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+pub mod bunyan;
+mod clock;
+mod fields;
+mod json;
+mod layer;
+mod level;
+mod line;
+mod pretty;
+mod stdout;
+
+pub use clock::{unix_nanos, write_timestamp};
+pub use json::write_escaped;
+pub use layer::{LogLayer, ReadFacts, SpanFacts};
+pub use level::{LevelHandle, LevelParseError, Levels};
+pub use line::{Format, LineEncoder, LineSettings, PreparedRequestLine, RequestLine};
+pub use stdout::{Line, LineSink, Lines, Stdout};

@@ -1,0 +1,250 @@
+//! One JSON object a line: keys in a fixed order, constant parts prepared once.
+
+use tracing::{Event, Level};
+
+use crate::clock::write_timestamp;
+use crate::fields::{CLOSING_BYTES, Fields, SpanFields};
+use crate::json::{write_escaped, write_hex};
+use crate::layer::SpanFacts;
+
+/// Longest endpoint that is written, in characters of the request's path.
+const ENDPOINT_MAX_CHARS: usize = 512;
+/// What a line takes beside its fields and endpoint, generously.
+const FRAME_BYTES: usize = 1024;
+
+/// How lines on stdout look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object in the service's schema.
+    Json,
+    /// One JSON object as bunyan's tools read it.
+    Bunyan,
+    /// Text for a terminal.
+    Pretty,
+}
+
+/// What is the same on every line.
+#[derive(Debug, Clone)]
+pub struct LineSettings {
+    /// Value of `service`.
+    pub service: String,
+    /// Value of `environment`.
+    pub environment: String,
+    /// Longest line with its line feed, in bytes; at least 2,048 is used.
+    pub line_max_bytes: usize,
+}
+
+/// Writes lines in the service's schema.
+#[derive(Debug, Clone)]
+pub struct LineEncoder {
+    service: Vec<u8>,
+    environment: Vec<u8>,
+    line_max_bytes: usize,
+}
+
+/// Everything on a request's line that is known from its route, method and status.
+#[derive(Debug)]
+pub struct PreparedRequestLine {
+    before_endpoint: Box<[u8]>,
+    after_endpoint: Box<[u8]>,
+    end: Box<[u8]>,
+    /// Level of the line: INFO below 400, WARN below 500, else ERROR.
+    pub level: Level,
+    /// The line's message.
+    pub message: &'static str,
+}
+
+/// What a finished request adds to its prepared line.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLine<'a> {
+    /// When the request ended.
+    pub unix_nanos: u64,
+    /// How long it took.
+    pub duration_nanos: u64,
+    /// The request's path without query.
+    pub endpoint: &'a str,
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The server span.
+    pub span_id: [u8; 8],
+    /// Type and text of what failed the request; `None` when nothing was thrown.
+    pub exception: Option<(&'static str, &'a str)>,
+}
+
+impl LineEncoder {
+    /// Prepares the constant parts.
+    #[must_use]
+    pub fn new(settings: &LineSettings) -> Self {
+        let escaped = |text: &str| {
+            let mut out = Vec::new();
+            write_escaped(text, FRAME_BYTES / 4, &mut out);
+            out
+        };
+        Self {
+            service: escaped(&settings.service),
+            environment: escaped(&settings.environment),
+            line_max_bytes: settings.line_max_bytes.max(2 * FRAME_BYTES),
+        }
+    }
+
+    /// Prepares the line of requests of one route, method and status; `route` is `None` for unmatched paths.
+    #[must_use]
+    pub fn prepare_request(
+        &self,
+        method: &str,
+        status_code: u16,
+        route: Option<&str>,
+    ) -> PreparedRequestLine {
+        let (level, message) = match status_code {
+            499 => (Level::WARN, "Client closed the request"),
+            500.. => (Level::ERROR, "Request failed"),
+            400.. => (Level::WARN, "Request refused"),
+            0..400 => (Level::INFO, "Request completed"),
+        };
+        let mut before_endpoint = b"\",\"level\":\"".to_vec();
+        before_endpoint.extend_from_slice(level.as_str().as_bytes());
+        before_endpoint.extend_from_slice(b"\",\"service\":\"");
+        before_endpoint.extend_from_slice(&self.service);
+        before_endpoint.extend_from_slice(b"\",\"endpoint\":\"");
+        let mut after_endpoint = b"\",\"method\":\"".to_vec();
+        write_escaped(method, FRAME_BYTES / 4, &mut after_endpoint);
+        after_endpoint.extend_from_slice(b"\",\"status_code\":");
+        after_endpoint.extend_from_slice(itoa::Buffer::new().format(status_code).as_bytes());
+        after_endpoint.extend_from_slice(b",\"duration_ms\":");
+        let mut end = b"\",\"message\":\"".to_vec();
+        end.extend_from_slice(message.as_bytes());
+        end.extend_from_slice(b"\",\"environment\":\"");
+        end.extend_from_slice(&self.environment);
+        if let Some(route) = route {
+            end.extend_from_slice(b"\",\"route\":\"");
+            write_escaped(route, FRAME_BYTES, &mut end);
+        }
+        end.extend_from_slice(b"\",\"target\":\"gatewayz::request\"");
+        PreparedRequestLine {
+            before_endpoint: before_endpoint.into(),
+            after_endpoint: after_endpoint.into(),
+            end: end.into(),
+            level,
+            message,
+        }
+    }
+
+    /// Appends one request's line with its line feed.
+    pub fn write_request(
+        &self,
+        prepared: &PreparedRequestLine,
+        request: &RequestLine<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        write_timestamp(request.unix_nanos, out);
+        out.extend_from_slice(&prepared.before_endpoint);
+        write_endpoint(request.endpoint, out);
+        out.extend_from_slice(&prepared.after_endpoint);
+        write_millis(request.duration_nanos, out);
+        out.extend_from_slice(b",\"trace_id\":\"");
+        write_hex(&request.trace_id, out);
+        out.extend_from_slice(b"\",\"span_id\":\"");
+        write_hex(&request.span_id, out);
+        out.extend_from_slice(&prepared.end);
+        if let Some((kind, text)) = request.exception {
+            out.extend_from_slice(b",\"exception_type\":\"");
+            out.extend_from_slice(kind.as_bytes());
+            out.extend_from_slice(b"\",\"exception_message\":\"");
+            write_escaped(text, FRAME_BYTES, out);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// Appends one event's line with its line feed.
+    pub(crate) fn write_event(&self, event: &EventLine<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        write_timestamp(event.unix_nanos, out);
+        out.extend_from_slice(b"\",\"level\":\"");
+        out.extend_from_slice(event.level.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"service\":\"");
+        out.extend_from_slice(&self.service);
+        if let Some(endpoint) = &event.facts.endpoint {
+            out.extend_from_slice(b"\",\"endpoint\":\"");
+            write_endpoint(endpoint, out);
+        }
+        if let Some(method) = event.facts.method {
+            out.extend_from_slice(b"\",\"method\":\"");
+            out.extend_from_slice(method.as_bytes());
+        }
+        if let Some(trace_id) = &event.facts.trace_id {
+            out.extend_from_slice(b"\",\"trace_id\":\"");
+            write_hex(trace_id, out);
+        }
+        if let Some(span_id) = &event.facts.span_id {
+            out.extend_from_slice(b"\",\"span_id\":\"");
+            write_hex(span_id, out);
+        }
+        out.extend_from_slice(b"\",\"message\":\"");
+        out.extend_from_slice(&event.fields.message);
+        out.extend_from_slice(b"\",\"environment\":\"");
+        out.extend_from_slice(&self.environment);
+        if let Some(route) = &event.facts.route {
+            out.extend_from_slice(b"\",\"route\":\"");
+            write_escaped(route, FRAME_BYTES, out);
+        }
+        out.extend_from_slice(b"\",\"target\":\"");
+        write_escaped(event.target, FRAME_BYTES / 4, out);
+        out.push(b'"');
+        out.extend_from_slice(&event.fields.members);
+        if event.fields.truncated {
+            out.extend_from_slice(b",\"truncated\":true");
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// Visits an event and the spans around it, leaf first, within what the line's frame leaves.
+    pub(crate) fn fields<'a>(
+        &self,
+        event: &Event<'_>,
+        spans: impl Iterator<Item = &'a SpanFields>,
+    ) -> Fields {
+        let frame = FRAME_BYTES + 6 * ENDPOINT_MAX_CHARS + CLOSING_BYTES;
+        let mut fields = Fields::new(self.line_max_bytes.saturating_sub(frame).max(FRAME_BYTES));
+        event.record(&mut fields);
+        for span in spans {
+            fields.inherit(span);
+        }
+        fields
+    }
+}
+
+/// What one event's line is made of.
+pub(crate) struct EventLine<'a> {
+    pub(crate) unix_nanos: u64,
+    pub(crate) level: Level,
+    pub(crate) target: &'a str,
+    pub(crate) facts: &'a SpanFacts,
+    pub(crate) fields: &'a Fields,
+}
+
+fn write_endpoint(endpoint: &str, out: &mut Vec<u8>) {
+    if endpoint.len() <= ENDPOINT_MAX_CHARS {
+        write_escaped(endpoint, 6 * ENDPOINT_MAX_CHARS, out);
+        return;
+    }
+    let cut = endpoint
+        .char_indices()
+        .nth(ENDPOINT_MAX_CHARS)
+        .map_or(endpoint.len(), |(index, _)| index);
+    write_escaped(
+        endpoint.get(..cut).unwrap_or_default(),
+        6 * ENDPOINT_MAX_CHARS,
+        out,
+    );
+}
+
+/// Appends milliseconds with three digits after the point.
+pub(crate) fn write_millis(nanos: u64, out: &mut Vec<u8>) {
+    let micros = nanos / 1_000;
+    out.extend_from_slice(itoa::Buffer::new().format(micros / 1_000).as_bytes());
+    let rest = (micros % 1_000) as u16;
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+}

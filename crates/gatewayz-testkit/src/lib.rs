@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+#![expect(clippy::expect_used, reason = "test support fails by panicking")]
+
+pub mod http;
+pub mod otlp;
+pub mod process;
+pub mod scrape;
+mod skip;
+
+pub use skip::skip;

@@ -1,0 +1,226 @@
+//! Spans as OTLP protobuf, written field by field into a buffer (opentelemetry-proto trace/v1/trace.proto).
+
+use opentelemetry::trace::SpanKind;
+
+use crate::tracer::SpanIdentity;
+
+/// Longest attribute value that is kept, in bytes; Tempo cuts at the same length.
+pub const VALUE_MAX_BYTES: usize = 2048;
+/// Most attributes one span keeps.
+pub const ATTRIBUTES_MAX: u32 = 64;
+
+const SCOPE_SPANS_SPANS: u8 = 0x12;
+const TRACE_ID: u8 = 0x0a;
+const SPAN_ID: u8 = 0x12;
+const TRACE_STATE: u8 = 0x1a;
+const PARENT_SPAN_ID: u8 = 0x22;
+const NAME: u8 = 0x2a;
+const KIND: u8 = 0x30;
+const START_TIME: u8 = 0x39;
+const END_TIME: u8 = 0x41;
+const ATTRIBUTE: u8 = 0x4a;
+const DROPPED_ATTRIBUTES: u8 = 0x50;
+const EVENT: u8 = 0x5a;
+const STATUS: u8 = 0x7a;
+/// Field 16 needs a key of two bytes.
+const FLAGS: [u8; 2] = [0x85, 0x01];
+
+/// Flags bit 8: whether the parent is remote is known (trace.proto, `SpanFlags`).
+const FLAG_HAS_IS_REMOTE: u32 = 0x100;
+/// Flags bit 9: the parent is remote.
+const FLAG_IS_REMOTE: u32 = 0x200;
+
+/// A span's status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusCode {
+    /// Nobody said; the normal case.
+    Unset,
+    /// Somebody said it is fine.
+    Ok,
+    /// It failed.
+    Error,
+}
+
+/// Appends one span as an element of `ScopeSpans.spans`; `write_rest` appends name, kind, attributes, status.
+pub(crate) fn span(
+    identity: &SpanIdentity,
+    start_unix_nanos: u64,
+    end_unix_nanos: u64,
+    out: &mut Vec<u8>,
+    write_rest: impl FnOnce(&mut Vec<u8>),
+) {
+    out.push(SCOPE_SPANS_SPANS);
+    length_delimited(out, |out| {
+        bytes(TRACE_ID, &identity.context.trace_id.to_bytes(), out);
+        bytes(SPAN_ID, &identity.context.span_id.to_bytes(), out);
+        if let Some(state) = &identity.context.state {
+            bytes(TRACE_STATE, state.as_str().as_bytes(), out);
+        }
+        if let Some(parent) = identity.parent_span_id {
+            bytes(PARENT_SPAN_ID, &parent.to_bytes(), out);
+        }
+        out.push(START_TIME);
+        out.extend_from_slice(&start_unix_nanos.to_le_bytes());
+        out.push(END_TIME);
+        out.extend_from_slice(&end_unix_nanos.to_le_bytes());
+        write_rest(out);
+        let remote = if identity.parent_is_remote {
+            FLAG_IS_REMOTE
+        } else {
+            0
+        };
+        let flags = u32::from(identity.context.flags.to_u8()) | FLAG_HAS_IS_REMOTE | remote;
+        out.extend_from_slice(&FLAGS);
+        out.extend_from_slice(&flags.to_le_bytes());
+    });
+}
+
+/// Appends the span's name.
+pub fn name(text: &str, out: &mut Vec<u8>) {
+    bytes(NAME, cut(text).as_bytes(), out);
+}
+
+/// Appends the span's kind.
+pub fn kind(kind: &SpanKind, out: &mut Vec<u8>) {
+    out.push(KIND);
+    out.push(match kind {
+        SpanKind::Internal => 1,
+        SpanKind::Server => 2,
+        SpanKind::Client => 3,
+        SpanKind::Producer => 4,
+        SpanKind::Consumer => 5,
+    });
+}
+
+/// Appends the span's status; nothing for [`StatusCode::Unset`].
+pub fn status(code: StatusCode, message: &str, out: &mut Vec<u8>) {
+    let code = match code {
+        StatusCode::Unset => return,
+        StatusCode::Ok => 1,
+        StatusCode::Error => 2,
+    };
+    out.push(STATUS);
+    length_delimited(out, |out| {
+        if !message.is_empty() {
+            bytes(0x12, cut(message).as_bytes(), out);
+        }
+        out.extend_from_slice(&[0x18, code]);
+    });
+}
+
+/// Appends a text attribute of the span, cut at [`VALUE_MAX_BYTES`].
+pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
+    attribute(ATTRIBUTE, key, out, |out| bytes(0x0a, cut(value).as_bytes(), out));
+}
+
+/// Appends an integer attribute of the span.
+pub fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
+    attribute(ATTRIBUTE, key, out, |out| {
+        out.push(0x18);
+        varint(value.cast_unsigned(), out);
+    });
+}
+
+/// Appends a boolean attribute of the span.
+pub fn flag_attribute(key: &str, value: bool, out: &mut Vec<u8>) {
+    attribute(ATTRIBUTE, key, out, |out| {
+        out.extend_from_slice(&[0x10, u8::from(value)])
+    });
+}
+
+/// Appends a floating point attribute of the span.
+pub fn number_attribute(key: &str, value: f64, out: &mut Vec<u8>) {
+    attribute(ATTRIBUTE, key, out, |out| {
+        out.push(0x21);
+        out.extend_from_slice(&value.to_le_bytes());
+    });
+}
+
+/// Appends how many attributes were left out.
+pub(crate) fn dropped_attributes(count: u32, out: &mut Vec<u8>) {
+    if count > 0 {
+        out.push(DROPPED_ATTRIBUTES);
+        varint(u64::from(count), out);
+    }
+}
+
+/// Appends an event with text attributes.
+pub(crate) fn event(name: &str, unix_nanos: u64, attributes: &[(&str, &str)], out: &mut Vec<u8>) {
+    out.push(EVENT);
+    length_delimited(out, |out| {
+        out.push(0x09);
+        out.extend_from_slice(&unix_nanos.to_le_bytes());
+        bytes(0x12, name.as_bytes(), out);
+        for (key, value) in attributes {
+            attribute(0x1a, key, out, |out| bytes(0x0a, cut(value).as_bytes(), out));
+        }
+    });
+}
+
+/// Appends one `KeyValue` under the field `tag`.
+pub(crate) fn attribute(tag: u8, key: &str, out: &mut Vec<u8>, write_value: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag);
+    length_delimited(out, |out| {
+        bytes(0x0a, key.as_bytes(), out);
+        out.push(0x12);
+        length_delimited(out, write_value);
+    });
+}
+
+/// Appends a length-delimited field.
+pub(crate) fn bytes(tag: u8, value: &[u8], out: &mut Vec<u8>) {
+    out.push(tag);
+    varint(value.len() as u64, out);
+    out.extend_from_slice(value);
+}
+
+/// Appends what `write` appends, with its length before it.
+pub(crate) fn length_delimited(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    // Most messages are shorter than 16 KiB and longer than 127 bytes, or shorter: one byte is moved at worst
+    // for those, and nothing is measured beforehand.
+    let start = out.len();
+    out.extend_from_slice(&[0, 0]);
+    write(out);
+    let length = (out.len() - start - 2) as u64;
+    match length {
+        0..0x80 => {
+            out.remove(start);
+            if let Some(slot) = out.get_mut(start) {
+                *slot = length as u8;
+            }
+        }
+        0x80..0x4000 => {
+            if let Some([low, high]) = out.get_mut(start..start + 2) {
+                *low = (length & 0x7f) as u8 | 0x80;
+                *high = (length >> 7) as u8;
+            }
+        }
+        0x4000.. => {
+            let mut prefix = Vec::with_capacity(10);
+            varint(length, &mut prefix);
+            out.splice(start..start + 2, prefix);
+        }
+    }
+}
+
+/// Appends a base-128 varint.
+pub(crate) fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Number of bytes of a varint.
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(VALUE_MAX_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}

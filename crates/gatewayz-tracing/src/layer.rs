@@ -1,0 +1,259 @@
+//! The `tracing` layer that makes a span of each `tracing` span, storing only what its end needs.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::SpanKind;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes as SpanAttributes, Id, Record};
+use tracing::{Span, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+
+use crate::encode::{self, StatusCode};
+use crate::server_span::{Attributes, ServerSpan};
+use crate::tracer::{SpanIdentity, Tracer};
+use crate::w3c::TraceContext;
+
+/// What the layer keeps in a span's extensions.
+#[derive(Debug)]
+pub enum SpanState {
+    /// The span of a served request, ended by its outcome.
+    Server(Arc<ServerSpan>),
+    /// A span inside this process, ended when it is closed.
+    Local(Box<LocalSpan>),
+}
+
+/// A span that ends when its `tracing` span closes.
+#[derive(Debug)]
+pub struct LocalSpan {
+    identity: SpanIdentity,
+    started: Instant,
+    start_unix_nanos: u64,
+    name: Option<String>,
+    kind: SpanKind,
+    status: StatusCode,
+    status_message: String,
+    attributes: Attributes,
+}
+
+impl SpanState {
+    /// The span's ids and flags.
+    #[must_use]
+    pub fn identity(&self) -> &SpanIdentity {
+        match self {
+            Self::Server(server) => server.identity(),
+            Self::Local(local) => &local.identity,
+        }
+    }
+}
+
+/// The context of `span`, to be sent along with a call; `None` when no [`SpanLayer`] has seen the span.
+#[must_use]
+pub fn context_of(span: &Span) -> Option<TraceContext> {
+    span.with_subscriber(|(id, dispatch)| {
+        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+        let context = span
+            .extensions()
+            .get::<SpanState>()
+            .map(|state| state.identity().context.clone());
+        context
+    })
+    .flatten()
+}
+
+/// The context of the current span.
+#[must_use]
+pub fn current_context() -> Option<TraceContext> {
+    context_of(&Span::current())
+}
+
+/// Makes a span of each `tracing` span; see the crate's documentation for the field names it obeys.
+#[derive(Debug)]
+pub struct SpanLayer {
+    tracer: Tracer,
+}
+
+impl SpanLayer {
+    pub(crate) fn new(tracer: Tracer) -> Self {
+        Self { tracer }
+    }
+}
+
+impl<S> Layer<S> for SpanLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &SpanAttributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let state = match ServerSpan::take_pending() {
+            Some(server) => {
+                if !attributes.is_empty() {
+                    attributes.record(&mut ServerFields(&server));
+                }
+                SpanState::Server(server)
+            }
+            None => {
+                let parent = span.parent();
+                let identity = parent
+                    .as_ref()
+                    .and_then(|parent| {
+                        parent
+                            .extensions()
+                            .get::<SpanState>()
+                            .map(|state| state.identity().child())
+                    })
+                    .unwrap_or_else(|| self.tracer.identify(None, Instant::now()));
+                let mut local = Box::new(LocalSpan::new(identity));
+                if local.identity.is_sampled() {
+                    attributes.record(&mut *local);
+                }
+                SpanState::Local(local)
+            }
+        };
+        span.extensions_mut().insert(state);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        match span.extensions_mut().get_mut::<SpanState>() {
+            Some(SpanState::Server(server)) => values.record(&mut ServerFields(server)),
+            Some(SpanState::Local(local)) if local.identity.is_sampled() => values.record(&mut **local),
+            Some(SpanState::Local(_)) | None => {}
+        }
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let Some(span) = context.span(&id) else { return };
+        if let Some(SpanState::Local(local)) = span.extensions().get::<SpanState>() {
+            local.export(&self.tracer, span.name());
+        }
+    }
+}
+
+impl LocalSpan {
+    fn new(identity: SpanIdentity) -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            identity,
+            started: Instant::now(),
+            start_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+            name: None,
+            kind: SpanKind::Internal,
+            status: StatusCode::Unset,
+            status_message: String::new(),
+            attributes: Attributes::default(),
+        }
+    }
+
+    fn export(&self, tracer: &Tracer, name: &str) {
+        let took = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let end = self.start_unix_nanos.saturating_add(took);
+        tracer.export(&self.identity, self.start_unix_nanos, end, |out| {
+            encode::name(self.name.as_deref().unwrap_or(name), out);
+            encode::kind(&self.kind, out);
+            self.attributes.write(out);
+            encode::status(self.status, &self.status_message, out);
+        });
+    }
+
+    /// Obeys the fields that `tracing-opentelemetry` made customary; `false` when the field is an attribute.
+    fn obey(&mut self, field: &Field, value: &str) -> bool {
+        match field.name() {
+            "otel.name" => self.name = Some(value.chars().take(256).collect()),
+            "otel.kind" => {
+                self.kind = match value.to_ascii_lowercase().as_str() {
+                    "server" => SpanKind::Server,
+                    "client" => SpanKind::Client,
+                    "producer" => SpanKind::Producer,
+                    "consumer" => SpanKind::Consumer,
+                    _ => SpanKind::Internal,
+                }
+            }
+            "otel.status_code" => {
+                self.status = match value.to_ascii_lowercase().as_str() {
+                    "ok" => StatusCode::Ok,
+                    "error" => StatusCode::Error,
+                    _ => StatusCode::Unset,
+                }
+            }
+            "otel.status_message" | "otel.status_description" => {
+                self.status_message = value.chars().take(256).collect();
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl Visit for LocalSpan {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.attributes
+            .add(|out| encode::integer_attribute(field.name(), value, out));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.record_i64(field, value),
+            Err(_) => self
+                .attributes
+                .add(|out| encode::text_attribute(field.name(), &value.to_string(), out)),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.attributes
+            .add(|out| encode::flag_attribute(field.name(), value, out));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.attributes
+            .add(|out| encode::number_attribute(field.name(), value, out));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !self.obey(field, value) {
+            self.attributes
+                .add(|out| encode::text_attribute(field.name(), value, out));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+/// Fields recorded on a request's `tracing` span become attributes of the server span.
+struct ServerFields<'a>(&'a ServerSpan);
+
+impl Visit for ServerFields<'_> {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0
+            .recorded()
+            .add(|out| encode::integer_attribute(field.name(), value, out));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0
+            .recorded()
+            .add(|out| encode::flag_attribute(field.name(), value, out));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0
+            .recorded()
+            .add(|out| encode::number_attribute(field.name(), value, out));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0
+            .recorded()
+            .add(|out| encode::text_attribute(field.name(), value, out));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}

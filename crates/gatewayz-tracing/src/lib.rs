@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+pub mod encode;
+pub mod id;
+mod layer;
+pub mod otlp;
+pub mod sampler;
+mod server_span;
+mod tracer;
+pub mod w3c;
+
+pub use layer::{SpanLayer, SpanState, context_of, current_context};
+pub use server_span::{Exception, PreparedServerSpan, ServerSpan, SpanEnd};
+pub use tracer::{SpanIdentity, Tracer};

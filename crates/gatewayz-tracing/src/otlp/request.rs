@@ -1,0 +1,83 @@
+//! The export request around a batch of encoded spans, and what its answer says.
+
+use bytes::Bytes;
+use gatewayz_delivery::{Attempt, Batch, Failure};
+use opentelemetry::{Key, KeyValue};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_sdk::Resource;
+use prost::Message;
+
+use crate::encode::{attribute, bytes, length_delimited, varint, varint_len};
+
+const RESOURCE_SPANS: u8 = 0x0a;
+const RESOURCE: u8 = 0x0a;
+const SCOPE_SPANS: u8 = 0x12;
+const SCOPE: u8 = 0x0a;
+
+/// Everything of a request that is the same each time: resource and scope.
+#[derive(Debug)]
+pub(super) struct Frame {
+    resource: Vec<u8>,
+    scope: Vec<u8>,
+}
+
+impl Frame {
+    pub(super) fn new(attributes: &[(String, String)]) -> Self {
+        let attributes = attributes
+            .iter()
+            .map(|(key, value)| KeyValue::new(key.clone(), value.clone()));
+        // The SDK's resource decides which of two attributes of one name stays.
+        let merged = Resource::builder_empty().with_attributes(attributes).build();
+        let mut resource = Vec::new();
+        resource.push(RESOURCE);
+        length_delimited(&mut resource, |out| {
+            let mut pairs: Vec<(&Key, String)> = merged
+                .iter()
+                .map(|(key, value)| (key, value.to_string()))
+                .collect();
+            pairs.sort();
+            for (key, value) in pairs {
+                attribute(0x0a, key.as_str(), out, |out| bytes(0x0a, value.as_bytes(), out));
+            }
+        });
+        let mut scope = Vec::new();
+        scope.push(SCOPE);
+        length_delimited(&mut scope, |out| {
+            bytes(0x0a, env!("CARGO_PKG_NAME").as_bytes(), out);
+            bytes(0x12, env!("CARGO_PKG_VERSION").as_bytes(), out);
+        });
+        Self { resource, scope }
+    }
+
+    /// The same batch always gives the same bytes.
+    pub(super) fn request(&self, batch: &Batch) -> Bytes {
+        let scope_spans = self.scope.len() + batch.bytes();
+        let resource_spans = self.resource.len() + 1 + varint_len(scope_spans as u64) + scope_spans;
+        let mut out = Vec::with_capacity(1 + varint_len(resource_spans as u64) + resource_spans);
+        out.push(RESOURCE_SPANS);
+        varint(resource_spans as u64, &mut out);
+        out.extend_from_slice(&self.resource);
+        out.push(SCOPE_SPANS);
+        varint(scope_spans as u64, &mut out);
+        out.extend_from_slice(&self.scope);
+        for run in batch.runs() {
+            out.extend_from_slice(run);
+        }
+        out.into()
+    }
+}
+
+/// Reads the body of a success: all accepted, or some spans rejected for good.
+pub(super) fn accepted(body: &[u8]) -> Attempt {
+    // An answer that is no protobuf message came with a success all the same.
+    let partial = ExportTraceServiceResponse::decode(body)
+        .ok()
+        .and_then(|response| response.partial_success);
+    match partial {
+        Some(partial) if partial.rejected_spans > 0 => Attempt::PartlyRejected {
+            rejected: usize::try_from(partial.rejected_spans).unwrap_or(usize::MAX),
+            failure: Failure::new("partial_success", &partial.error_message),
+        },
+        Some(_) | None => Attempt::Delivered,
+    }
+}

@@ -1,0 +1,165 @@
+//! The span of one served request: ended by its outcome, not by the last clone of a handle.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use opentelemetry::trace::SpanKind;
+
+use crate::encode::{self, ATTRIBUTES_MAX, StatusCode};
+use crate::tracer::{SpanIdentity, Tracer};
+
+thread_local! {
+    static PENDING: Cell<Option<Arc<ServerSpan>>> = const { Cell::new(None) };
+}
+
+/// A request's span, shared by the middleware that made it and the `tracing` span that stands for it.
+#[derive(Debug)]
+pub struct ServerSpan<A: ?Sized = dyn Any + Send + Sync> {
+    identity: SpanIdentity,
+    recorded: Mutex<Attributes>,
+    attachment: A,
+}
+
+/// Encoded attributes, bounded in number.
+#[derive(Debug, Default)]
+pub(crate) struct Attributes {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) count: u32,
+    pub(crate) dropped: u32,
+}
+
+impl Attributes {
+    pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.count >= ATTRIBUTES_MAX {
+            self.dropped += 1;
+            return;
+        }
+        self.count += 1;
+        write(&mut self.bytes);
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes);
+        encode::dropped_attributes(self.dropped, out);
+    }
+}
+
+/// Everything on a server span that is known from its method, route and status.
+#[derive(Debug)]
+pub struct PreparedServerSpan(Box<[u8]>);
+
+/// What failed a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Exception<'a> {
+    /// A low-cardinality type, `error.type`'s value.
+    pub kind: &'static str,
+    /// Text for a person.
+    pub message: &'a str,
+}
+
+/// What a finished request adds to its prepared span.
+#[derive(Debug, Clone, Copy)]
+pub struct SpanEnd<'a> {
+    /// When the request came.
+    pub start_unix_nanos: u64,
+    /// When it ended.
+    pub end_unix_nanos: u64,
+    /// The request's path without query.
+    pub url_path: &'a str,
+    /// What failed it; `None` when nothing was thrown.
+    pub exception: Option<Exception<'a>>,
+}
+
+impl PreparedServerSpan {
+    /// Encodes name, kind, status and the constant attributes after the HTTP semantic conventions 1.44.
+    ///
+    /// `route` is `None` for unmatched paths. 5xx sets `error.type` and the status; 4xx is the client's fault
+    /// and leaves it unset.
+    #[must_use]
+    pub fn new(method: &str, route: Option<&str>, status_code: u16) -> Self {
+        let verb = if method == "_OTHER" { "HTTP" } else { method };
+        let mut out = Vec::with_capacity(256);
+        match route {
+            Some(route) => encode::name(&format!("{verb} {route}"), &mut out),
+            None => encode::name(verb, &mut out),
+        }
+        encode::kind(&SpanKind::Server, &mut out);
+        encode::text_attribute("http.request.method", method, &mut out);
+        if let Some(route) = route {
+            encode::text_attribute("http.route", route, &mut out);
+        }
+        encode::text_attribute("url.scheme", "http", &mut out);
+        encode::integer_attribute("http.response.status_code", i64::from(status_code), &mut out);
+        if status_code >= 500 {
+            encode::text_attribute("error.type", &status_code.to_string(), &mut out);
+            encode::status(StatusCode::Error, "", &mut out);
+        }
+        Self(out.into())
+    }
+}
+
+impl<A> ServerSpan<A> {
+    pub(crate) fn new(identity: SpanIdentity, attachment: A) -> Arc<Self> {
+        Arc::new(Self {
+            identity,
+            recorded: Mutex::default(),
+            attachment,
+        })
+    }
+
+    /// What its maker attached.
+    pub fn attachment(&self) -> &A {
+        &self.attachment
+    }
+}
+
+impl<A: Any + Send + Sync> ServerSpan<A> {
+    /// Lets the next `tracing` span that `create` opens on this thread stand for this server span.
+    pub fn stand_in<T>(self: &Arc<Self>, create: impl FnOnce() -> T) -> T {
+        PENDING.set(Some(Arc::<Self>::clone(self)));
+        let created = create();
+        PENDING.set(None);
+        created
+    }
+
+    /// Ends the span with its outcome and queues it for export.
+    pub fn end(&self, tracer: &Tracer, prepared: &PreparedServerSpan, end: &SpanEnd<'_>) {
+        tracer.export(&self.identity, end.start_unix_nanos, end.end_unix_nanos, |out| {
+            out.extend_from_slice(&prepared.0);
+            encode::text_attribute("url.path", end.url_path, out);
+            self.recorded().write(out);
+            if let Some(exception) = end.exception {
+                let attributes = [
+                    ("exception.type", exception.kind),
+                    ("exception.message", exception.message),
+                ];
+                encode::event("exception", end.end_unix_nanos, &attributes, out);
+            }
+        });
+    }
+}
+
+impl<A: ?Sized> ServerSpan<A> {
+    /// Its ids and flags.
+    #[must_use]
+    pub fn identity(&self) -> &SpanIdentity {
+        &self.identity
+    }
+
+    pub(crate) fn recorded(&self) -> MutexGuard<'_, Attributes> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ServerSpan {
+    /// The attachment, if it is a `T`.
+    #[must_use]
+    pub fn attachment_as<T: 'static>(&self) -> Option<&T> {
+        self.attachment.downcast_ref()
+    }
+
+    pub(crate) fn take_pending() -> Option<Arc<Self>> {
+        PENDING.take()
+    }
+}

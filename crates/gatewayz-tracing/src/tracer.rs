@@ -1,0 +1,137 @@
+//! Who a new span is: its ids, its parent, and whether it is kept.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use gatewayz_delivery::{Queue, Severity};
+use opentelemetry::trace::SpanId;
+
+use crate::encode;
+use crate::id::{new_span_id, new_trace_id};
+use crate::layer::SpanLayer;
+use crate::sampler::{IncomingLimit, Sampler};
+use crate::server_span::ServerSpan;
+use crate::w3c::TraceContext;
+
+/// A span's own position and its parent.
+#[derive(Debug, Clone)]
+pub struct SpanIdentity {
+    /// Trace, own span id, flags, state.
+    pub context: TraceContext,
+    /// The parent; `None` for the first span of a trace.
+    pub parent_span_id: Option<SpanId>,
+    /// Whether the parent is in another process.
+    pub parent_is_remote: bool,
+}
+
+impl SpanIdentity {
+    /// Whether the span is exported.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        self.context.flags.is_sampled()
+    }
+
+    pub(crate) fn child(&self) -> Self {
+        Self {
+            context: self.context.child(new_span_id(), self.is_sampled()),
+            parent_span_id: Some(self.context.span_id),
+            parent_is_remote: false,
+        }
+    }
+}
+
+/// Makes spans and hands finished ones to the export queue. Clones share one configuration.
+#[derive(Debug, Clone)]
+pub struct Tracer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    sampler: Sampler,
+    incoming: IncomingLimit,
+    export: Option<Queue>,
+}
+
+impl Tracer {
+    /// `incoming_per_second` bounds the traces kept only because their caller's flag says so. Without an
+    /// `export` queue there are ids and sampling decisions, and nothing leaves the process.
+    #[must_use]
+    pub fn new(sampler: Sampler, incoming_per_second: u32, export: Option<Queue>) -> Self {
+        let incoming = IncomingLimit::new(incoming_per_second, Instant::now());
+        Self(Arc::new(Inner {
+            sampler,
+            incoming,
+            export,
+        }))
+    }
+
+    /// The layer that makes a span of each `tracing` span.
+    #[must_use]
+    pub fn layer(&self) -> SpanLayer {
+        SpanLayer::new(self.clone())
+    }
+
+    /// Traces that were not kept because too many callers asked.
+    #[must_use]
+    pub fn limited_total(&self) -> u64 {
+        self.0.incoming.limited_total()
+    }
+
+    /// A server span below `parent`, or the first of a new trace. `attachment` is whatever the maker wants to
+    /// find again from inside the span.
+    pub fn server_span<A>(
+        &self,
+        parent: Option<TraceContext>,
+        now: Instant,
+        attachment: A,
+    ) -> Arc<ServerSpan<A>> {
+        ServerSpan::new(self.identify(parent, now), attachment)
+    }
+
+    /// The identity of a span below a remote `parent`, or of the first span of a new trace.
+    pub(crate) fn identify(&self, parent: Option<TraceContext>, now: Instant) -> SpanIdentity {
+        let Some(parent) = parent else {
+            let trace_id = new_trace_id();
+            let sampled = self.0.sampler.sample(None, trace_id);
+            let context = TraceContext::root(trace_id, new_span_id(), sampled);
+            return SpanIdentity {
+                context,
+                parent_span_id: None,
+                parent_is_remote: false,
+            };
+        };
+        let sampled = self
+            .0
+            .sampler
+            .sample_limited(Some(&parent), parent.trace_id, &self.0.incoming, now);
+        let parent_span_id = Some(parent.span_id);
+        let flags = parent.flags.with_sampled(sampled);
+        let context = TraceContext {
+            span_id: new_span_id(),
+            flags,
+            ..parent
+        };
+        SpanIdentity {
+            context,
+            parent_span_id,
+            parent_is_remote: true,
+        }
+    }
+
+    /// Queues one finished span for export, if it is sampled and export is on.
+    pub(crate) fn export(
+        &self,
+        identity: &SpanIdentity,
+        start_unix_nanos: u64,
+        end_unix_nanos: u64,
+        write_rest: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let Some(queue) = &self.0.export else { return };
+        if !identity.is_sampled() {
+            return;
+        }
+        // Spans of one trace belong together, so none is shed before the queue is full.
+        queue.push(Severity::Warn, |out| {
+            encode::span(identity, start_unix_nanos, end_unix_nanos, out, write_rest)
+        });
+    }
+}

@@ -1,0 +1,3 @@
+//! A foreign service.
+
+fn main() {}

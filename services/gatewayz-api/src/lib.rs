@@ -1,0 +1,3 @@
+//! The gatewayz-api service.
+
+pub mod settings;

@@ -1,0 +1,86 @@
+//! `codegen`: documents that the code writes about itself.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::command::{command, succeeds};
+use crate::scratch;
+
+/// What the example of the service writes, under `docs/`.
+const DOCUMENTS: [&str; 3] = ["CONFIGURATION.md", "METRICS.md", "openapi.json"];
+
+/// Writes the documents into `docs/` and returns whether that worked.
+///
+/// # Errors
+/// When cargo cannot be started.
+pub(crate) fn write(root: &Path) -> Result<bool> {
+    generate(root, &root.join("docs"))
+}
+
+/// Compares the documents in `docs/` with what the code says, names each that differs, and returns whether
+/// none does.
+///
+/// # Errors
+/// When cargo cannot be started or the fresh documents cannot be read.
+pub(crate) fn check(root: &Path) -> Result<bool> {
+    let fresh = scratch(root).join("codegen");
+    if !generate(root, &fresh)? {
+        return Ok(false);
+    }
+    let mut all_same = true;
+    for name in DOCUMENTS {
+        let expected =
+            fs::read_to_string(fresh.join(name)).with_context(|| format!("read the generated {name}"))?;
+        let committed = fs::read_to_string(root.join("docs").join(name)).unwrap_or_default();
+        if let Some(line) = first_difference(&committed, &expected) {
+            eprintln!(
+                "docs/{name}:{line}: differs from the code; run `cargo xtask codegen` and commit the result"
+            );
+            all_same = false;
+        }
+    }
+    Ok(all_same)
+}
+
+fn generate(root: &Path, directory: &Path) -> Result<bool> {
+    fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+    let arguments = [
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "gatewayz-api",
+        "--example",
+        "generate_docs",
+        "--",
+        "--out",
+    ];
+    succeeds(command(root, "cargo", &arguments).arg(directory))
+}
+
+/// Number of the first line that differs, from 1; `None` when the texts are the same.
+fn first_difference(committed: &str, expected: &str) -> Option<usize> {
+    if committed == expected {
+        return None;
+    }
+    let same = committed
+        .lines()
+        .zip(expected.lines())
+        .take_while(|(left, right)| left == right);
+    Some(same.count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_difference;
+
+    #[test]
+    fn the_first_line_that_differs_is_named() {
+        assert_eq!(first_difference("a\nb\nc\n", "a\nB\nc\n"), Some(2));
+        assert_eq!(first_difference("", "a\n"), Some(1));
+        assert_eq!(first_difference("a", "a\n"), Some(2));
+        assert_eq!(first_difference("a\n", "a\n"), None);
+    }
+}

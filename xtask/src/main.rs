@@ -1,0 +1,97 @@
+//! Development tasks: `cargo xtask --help` lists them.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks to its user"
+)]
+
+mod ci;
+mod codegen;
+mod command;
+mod dev;
+mod steps;
+mod test;
+mod tidy;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Development tasks of the Gatewayz workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Check everything that needs no test run: format, lints, docs, dependencies, tidiness, generated files.
+    ///
+    /// Every step runs even when an earlier one fails; a table at the end shows all of them. Exits 1 when any
+    /// step failed.
+    Ci {
+        /// Install cargo-deny when it is missing, instead of skipping its step.
+        #[arg(long)]
+        install: bool,
+    },
+    /// Run `ci`, then every test and doctest.
+    ///
+    /// The last line of the output is `N passed, N failed, N skipped`. A test that misses a tool (Prometheus,
+    /// Python's OpenMetrics parser) skips itself and is named at the end. Exits 1 when anything failed.
+    Test {
+        /// Install what the checks need: cargo-deny, Prometheus (Debian, as root), a Python venv in target/venv.
+        #[arg(long)]
+        install: bool,
+        /// Run the slow tests too, those marked `#[ignore]`.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Check the rules that no compiler checks: layers, file lengths, manifests, links, metric names.
+    Tidy,
+    /// Write docs/CONFIGURATION.md, docs/METRICS.md and docs/openapi.json from the code.
+    Codegen {
+        /// Write nothing; fail when a committed file differs from what the code says.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the service with ENVIRONMENT=local and restart it whenever its sources change.
+    Dev {
+        /// Arguments for gatewayz-api, after `--`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let root = workspace_root();
+    let succeeded = match Arguments::parse().task {
+        Task::Ci { install } => Ok(ci::ci(root, install)),
+        Task::Test { install, all } => test::test(root, install, all),
+        Task::Tidy => tidy::tidy(root),
+        Task::Codegen { check: true } => codegen::check(root),
+        Task::Codegen { check: false } => codegen::write(root),
+        Task::Dev { arguments } => dev::dev(root, &arguments),
+    };
+    match succeeded {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn workspace_root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// Where tools and scratch files of the tasks live; cleaned by `cargo clean`.
+fn scratch(root: &Path) -> PathBuf {
+    root.join("target")
+}

@@ -1,0 +1,99 @@
+//! `test`: `ci`, then every test and doctest, with one line of numbers at the end.
+
+mod counts;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::{answers, command, show_and_keep};
+use crate::steps::{Outcome, Report};
+use crate::{ci, scratch, tools};
+use counts::Counts;
+
+/// Runs everything and returns whether nothing failed.
+///
+/// # Errors
+/// When the file for skipped tests cannot be made or read.
+pub(crate) fn test(root: &Path, install: bool, all: bool) -> Result<bool> {
+    let skip_file = scratch(root).join("skipped-tests.txt");
+    fs::create_dir_all(scratch(root)).context("create target/")?;
+    fs::write(&skip_file, "").with_context(|| format!("write {}", skip_file.display()))?;
+
+    let mut tool_report = Report::default();
+    tool_report.run("prometheus", || tools::prometheus(root, install));
+    tool_report.run("python", || tools::python_environment(root, install));
+    let mut report = Report::default();
+    ci::steps(&mut report, root, install);
+
+    let python = tools::python(root);
+    let with_tools = |mut command: Command| {
+        command.env("GATEWAYZ_SKIP_FILE", &skip_file);
+        if let Some(python) = &python {
+            command.env("GATEWAYZ_PYTHON", python);
+        }
+        command
+    };
+    let mut counts = Counts {
+        failed: report.failed_count(),
+        skipped: report.skipped_count(),
+        ..Counts::default()
+    };
+    report.run("tests", || counted(with_tools(tests(root, all)), &mut counts));
+    report.run("doctests", || {
+        counted(
+            with_tools(command(
+                root,
+                "cargo",
+                &["test", "--locked", "--workspace", "--doc"],
+            )),
+            &mut counts,
+        )
+    });
+
+    let skip_lines =
+        fs::read_to_string(&skip_file).with_context(|| format!("read {}", skip_file.display()))?;
+    counts.move_to_skipped(skip_lines.lines().count());
+    print!("{}{}{skip_lines}", tool_report.table(), report.table());
+    println!();
+    println!("{counts}");
+    Ok(report.failed_count() + tool_report.failed_count() == 0)
+}
+
+fn tests(root: &Path, all: bool) -> Command {
+    if answers("cargo", &["nextest", "--version"]) {
+        let mut nextest = command(
+            root,
+            "cargo",
+            &["nextest", "run", "--locked", "--workspace", "--no-fail-fast"],
+        );
+        nextest.args(["--color", "never"]);
+        if all {
+            nextest.args(["--run-ignored", "all"]);
+        }
+        return nextest;
+    }
+    let mut test = command(
+        root,
+        "cargo",
+        &[
+            "test",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--no-fail-fast",
+        ],
+    );
+    if all {
+        test.args(["--", "--include-ignored"]);
+    }
+    test
+}
+
+fn counted(mut command: Command, counts: &mut Counts) -> Result<Outcome> {
+    let (status, text) = show_and_keep(&mut command)?;
+    counts.add_run(&text, status.success());
+    Ok(status.success().into())
+}
