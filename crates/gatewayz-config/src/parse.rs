@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{Kind, Setting};
 
-const MAX_TEXT_BYTES: usize = 4096;
+const MAX_TEXT_BYTES: usize = 16 << 10;
 const MAX_VALUE_BYTES: usize = 64 << 10;
 
 /// A checked value. Without `Debug`, because some hold secrets.
@@ -36,7 +36,7 @@ pub(crate) fn parse(setting: &Setting, text: &str) -> Result<Parsed, String> {
     } else {
         MAX_VALUE_BYTES
     };
-    if text.len() > limit_bytes && !(setting.secret && text.len() <= MAX_VALUE_BYTES) {
+    if text.len() > limit_bytes {
         return Err("is too long".to_owned());
     }
     if text.contains(char::is_control) {

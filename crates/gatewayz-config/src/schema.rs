@@ -109,7 +109,7 @@ impl Setting {
 /// What values a setting takes. Bounds are inclusive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
-    /// Any text of at most 4096 bytes without control characters.
+    /// Any text of at most 16 KiB without control characters.
     Text,
     /// `true` or `false`; `1`, `0`, `yes`, `no`, `on` and `off` are understood.
     Flag,
@@ -171,7 +171,7 @@ impl Kind {
     /// The allowed values in words, such as `a whole number from 1 to 65535`.
     pub fn expected(&self) -> String {
         match self {
-            Self::Text => "text without control characters, at most 4096 bytes".to_owned(),
+            Self::Text => "printable text of at most 16 KiB".to_owned(),
             Self::Flag => "true or false".to_owned(),
             Self::Integer { min, max } => format!("a whole number from {min} to {max}"),
             Self::Number { min, max } => format!("a number from {min} to {max}"),

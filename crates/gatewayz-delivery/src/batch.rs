@@ -66,11 +66,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes whole chunks until `max_bytes` would be passed, at least one.
-    pub(crate) fn take(backlog: &mut VecDeque<Chunk>, max_bytes: usize) -> Option<Self> {
-        let mut batch = Self::of(vec![backlog.pop_front()?]);
+    /// Takes whole chunks until `max_bytes` would be passed, at least one; a chunk is cut only at `max_records`.
+    pub(crate) fn take(backlog: &mut VecDeque<Chunk>, max_bytes: usize, max_records: usize) -> Option<Self> {
+        let mut first = backlog.pop_front()?;
+        if first.ends.len() > max_records {
+            let (head, tail) = first.split_at_record(max_records.max(1));
+            backlog.push_front(tail);
+            first = head;
+        }
+        let mut batch = Self::of(vec![first]);
         while let Some(next) = backlog.front() {
-            if batch.bytes + next.end() > max_bytes {
+            if batch.bytes + next.end() > max_bytes || batch.records + next.ends.len() > max_records {
                 break;
             }
             let Some(chunk) = backlog.pop_front() else { break };
@@ -186,7 +192,7 @@ mod tests {
             .chunks(4)
             .flat_map(|part| Batch::from_records(part.iter().map(String::as_bytes)).into_chunks())
             .collect();
-        let batch = Batch::take(&mut backlog, usize::MAX).unwrap();
+        let batch = Batch::take(&mut backlog, usize::MAX, usize::MAX).unwrap();
 
         let (head, tail) = batch.split().unwrap();
 

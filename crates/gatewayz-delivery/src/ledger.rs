@@ -116,6 +116,11 @@ impl Status {
         self.discarded.iter().sum()
     }
 
+    /// The reasons for which records were discarded, with how many.
+    pub fn losses(&self) -> impl Iterator<Item = (Discard, u64)> + '_ {
+        Discard::ALL.into_iter().map(|reason| (reason, self.discarded_for(reason))).filter(|(_, count)| *count > 0)
+    }
+
     /// Records discarded for one reason.
     #[must_use]
     pub fn discarded_for(&self, reason: Discard) -> u64 {

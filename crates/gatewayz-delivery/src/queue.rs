@@ -38,6 +38,8 @@ pub enum Severity {
 pub struct QueueSettings {
     /// Most bytes of records waiting or in flight.
     pub capacity_bytes: usize,
+    /// Most records waiting or in flight; `usize::MAX` leaves the bound to the bytes.
+    pub capacity_records: usize,
     /// Part of the capacity that only audit records may use.
     pub audit_reserve_bytes: usize,
     /// Longest single record.
@@ -46,6 +48,8 @@ pub struct QueueSettings {
     pub batch_bytes: usize,
     /// Most bytes of records in one batch (a single chunk may pass it by itself).
     pub batch_max_bytes: usize,
+    /// Most records in one batch; `usize::MAX` leaves the bound to the bytes.
+    pub batch_max_records: usize,
     /// How long the first record waits for company.
     pub linger: Duration,
 }
@@ -54,10 +58,12 @@ impl Default for QueueSettings {
     fn default() -> Self {
         Self {
             capacity_bytes: 8 * 1024 * 1024,
+            capacity_records: usize::MAX,
             audit_reserve_bytes: 0,
             record_max_bytes: 64 * 1024,
             batch_bytes: 256 * 1024,
             batch_max_bytes: 1024 * 1024,
+            batch_max_records: usize::MAX,
             linger: Duration::from_millis(5),
         }
     }
@@ -85,6 +91,8 @@ pub(crate) struct Shared {
     limits: [usize; 5],
     /// Bytes waiting or in flight.
     bytes: CachePadded<AtomicUsize>,
+    /// Records waiting or in flight, counted only when they are bounded.
+    records: CachePadded<AtomicUsize>,
     /// The delivery thread sleeps until `bytes` reaches this; `usize::MAX` while it is busy.
     wake_at: CachePadded<AtomicUsize>,
     pub(crate) thread: OnceLock<Thread>,
@@ -133,6 +141,7 @@ impl Queue {
                 settings.capacity_bytes,
             ],
             bytes: CachePadded::new(AtomicUsize::new(0)),
+            records: CachePadded::new(AtomicUsize::new(0)),
             wake_at: CachePadded::new(AtomicUsize::new(usize::MAX)),
             thread: OnceLock::new(),
         }))
@@ -167,9 +176,19 @@ impl Queue {
             shard.open.bytes.truncate(start);
             return shard.refuse(Discard::RecordTooLong);
         }
+        if shared.bounds_records()
+            && shared.records.fetch_add(1, Ordering::Relaxed) >= shared.settings.capacity_records
+        {
+            shared.records.fetch_sub(1, Ordering::Relaxed);
+            shard.open.bytes.truncate(start);
+            return shard.refuse(Discard::QueueFull);
+        }
         let total = shared.bytes.fetch_add(length, Ordering::SeqCst) + length;
         if total > limit {
             shared.bytes.fetch_sub(length, Ordering::Relaxed);
+            if shared.bounds_records() {
+                shared.records.fetch_sub(1, Ordering::Relaxed);
+            }
             shard.open.bytes.truncate(start);
             let reason = shared.full_reason(severity);
             return shard.refuse(reason);
@@ -222,6 +241,10 @@ impl Shared {
         };
         // The number of shards is a power of two.
         lock(&self.shards[index & (self.shards.len() - 1)])
+    }
+
+    fn bounds_records(&self) -> bool {
+        self.settings.capacity_records != usize::MAX
     }
 
     fn full_reason(&self, severity: Severity) -> Discard {
@@ -286,6 +309,12 @@ impl Shared {
     pub(crate) fn release(&self, chunks: Vec<Chunk>) {
         let bytes = chunks.iter().map(Chunk::end).sum();
         self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+        if self.bounds_records() {
+            self.records.fetch_sub(
+                chunks.iter().map(|chunk| chunk.ends.len()).sum(),
+                Ordering::Relaxed,
+            );
+        }
         for (index, mut chunk) in chunks.into_iter().enumerate() {
             let Some(shard) = self.shards.get(index % self.shards.len()) else {
                 continue;

@@ -58,7 +58,12 @@ impl<S: Sink> Worker<S> {
             let closing = self.control.closing().is_some();
             let flushes_seen = self.control.flushes_requested();
             self.shared.collect(&mut self.backlog);
-            while let Some(batch) = Batch::take(&mut self.backlog, self.shared.settings.batch_max_bytes) {
+            let settings = self.shared.settings;
+            while let Some(batch) = Batch::take(
+                &mut self.backlog,
+                settings.batch_max_bytes,
+                settings.batch_max_records,
+            ) {
                 self.deliver(batch);
             }
             self.control.flushes_done(flushes_seen);

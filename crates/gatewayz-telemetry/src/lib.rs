@@ -1,1 +1,27 @@
 #![doc = include_str!("../README.md")]
+
+mod exposition;
+mod health;
+mod http;
+mod loki_lines;
+mod outcome;
+mod panic;
+mod self_metrics;
+mod settings;
+mod start;
+
+use gatewayz_metrics::Family;
+
+pub use exposition::{PrometheusFamilies, metrics_page};
+pub use health::{SignalHealth, SignalState};
+pub use http::{ProblemPage, RequestTelemetry};
+pub use outcome::{Exception, RequestOutcome};
+pub use settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings, TraceSettings};
+pub use start::{ShutdownReport, StartError, Telemetry};
+
+/// Every family this crate feeds, in the order of the page, with the heading they stand under in docs.
+pub const FAMILIES: &[(&str, &[Family])] = &[
+    ("HTTP", http::FAMILIES),
+    ("Process", gatewayz_metrics::process::FAMILIES),
+    ("Telemetry", self_metrics::FAMILIES),
+];

@@ -37,7 +37,15 @@ pub static SCHEMA: Schema = Schema {
         admin::GROUP,
         admin::METRICS_GROUP,
     ],
-    prefixes: &["ADMIN_API_", "GATEWAYZ_", "LOKI_", "OTEL_", "SHUTDOWN_", "TEMPO_", "TRACES_"],
+    prefixes: &[
+        "ADMIN_API_",
+        "GATEWAYZ_",
+        "LOKI_",
+        "OTEL_",
+        "SHUTDOWN_",
+        "TEMPO_",
+        "TRACES_",
+    ],
     unsupported: standard::UNSUPPORTED,
 };
 

@@ -17,17 +17,18 @@ impl Counts {
     /// A run that failed without a failing test, as when a test does not compile, counts as one failure.
     pub(super) fn add_run(&mut self, output: &str, succeeded: bool) {
         let failed_before = self.failed;
-        for line in output.lines().map(str::trim_start) {
-            if let Some(result) = line.strip_prefix("test result: ") {
-                result.split([';', '.']).for_each(|part| self.add_part(part));
-            } else if let Some((_, result)) = line
-                .strip_prefix("Summary [")
-                .and_then(|summary| summary.split_once("run: "))
-            {
-                without_parentheses(result)
-                    .split(',')
-                    .for_each(|part| self.add_part(part));
-            }
+        // nextest repeats the output of failed tests, result lines of their runner included.
+        if let Some(summary) = output.lines().rev().find_map(nextest_summary) {
+            without_parentheses(summary)
+                .split(',')
+                .for_each(|part| self.add_part(part));
+        } else {
+            let results = output
+                .lines()
+                .filter_map(|line| line.strip_prefix("test result: "));
+            results
+                .flat_map(|result| result.split([';', '.']))
+                .for_each(|part| self.add_part(part));
         }
         if !succeeded && self.failed == failed_before {
             self.failed += 1;
@@ -67,6 +68,12 @@ impl fmt::Display for Counts {
     }
 }
 
+/// `24 passed, 1 failed` of `Summary [   0.123s] 25 tests run: 24 passed, 1 failed`.
+fn nextest_summary(line: &str) -> Option<&str> {
+    let (_, numbers) = line.trim_start().strip_prefix("Summary [")?.split_once("run: ")?;
+    Some(numbers)
+}
+
 fn without_parentheses(text: &str) -> String {
     let mut depth = 0_usize;
     text.chars()
@@ -98,7 +105,9 @@ mod tests {
     #[test]
     fn the_summary_of_nextest_is_read() {
         check(
-            "     Summary [   0.123s] 28 tests run: 24 passed (1 slow, 2 leaky), 1 failed, 2 exec failed, \
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 2 filtered out\n\
+             test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 2 filtered out\n\
+             \x20    Summary [   0.123s] 28 tests run: 24 passed (1 slow, 2 leaky), 1 failed, 2 exec failed, \
              1 timed out, 3 skipped\n",
             false,
             "24 passed, 4 failed, 3 skipped",

@@ -16,8 +16,17 @@ pub(super) const GROUP: Group = Group {
             Without a key, and outside `local` with the key that the documentation publishes, they answer 503. \
             Keys are visible ASCII of at most 512 bytes, outside `local` at least 22 characters.",
     settings: &[
-        Setting::new("ADMIN_API_KEY", Kind::Text, "A key, sent as `Authorization: Bearer`.").secret(),
-        Setting::new("ADMIN_API_KEY_FILE", Kind::SecretFile, "File that holds a further key."),
+        Setting::new(
+            "ADMIN_API_KEY",
+            Kind::Text,
+            "A key, sent as `Authorization: Bearer`.",
+        )
+        .secret(),
+        Setting::new(
+            "ADMIN_API_KEY_FILE",
+            Kind::SecretFile,
+            "File that holds a further key.",
+        ),
         Setting::new(
             "ADMIN_API_KEYS_SHA256",
             Kind::Text,
@@ -69,7 +78,10 @@ impl AdminSettings {
         let file_key = reader.secret_file("ADMIN_API_KEY_FILE");
         check_key(reader, "ADMIN_API_KEY_FILE", file_key.as_ref(), environment);
         let digests = reader.secret("ADMIN_API_KEYS_SHA256");
-        let key_digests = match digests.as_ref().map(|digests| key_digests(digests.expose_secret())) {
+        let key_digests = match digests
+            .as_ref()
+            .map(|digests| key_digests(digests.expose_secret()))
+        {
             None => Vec::new(),
             Some(Ok(digests)) => digests,
             Some(Err(problem)) => {
@@ -77,16 +89,28 @@ impl AdminSettings {
                 Vec::new()
             }
         };
-        Self { keys: key.into_iter().chain(file_key).collect(), key_digests }
+        Self {
+            keys: key.into_iter().chain(file_key).collect(),
+            key_digests,
+        }
     }
 }
 
 impl MetricsSettings {
     pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Self {
         let token = reader.secret_or_file("METRICS_TOKEN", "METRICS_TOKEN_FILE");
-        check_key(reader, "METRICS_TOKEN", token.as_ref(), environment);
+        let variable = reader.strongest(&["METRICS_TOKEN", "METRICS_TOKEN_FILE"]);
+        check_key(
+            reader,
+            variable.unwrap_or("METRICS_TOKEN"),
+            token.as_ref(),
+            environment,
+        );
         let legacy_aliases = reader.optional_flag("METRICS_LEGACY_ALIASES");
-        Self { token, legacy_aliases: legacy_aliases.unwrap_or(environment == Environment::Local) }
+        Self {
+            token,
+            legacy_aliases: legacy_aliases.unwrap_or(environment == Environment::Local),
+        }
     }
 }
 
@@ -105,13 +129,21 @@ fn check_key(reader: &mut Reader<'_>, name: &str, key: Option<&SecretString>, en
         reader.mistake(name, "is longer than 512 bytes");
     }
     if length < SHORTEST_KEY_CHARS && environment != Environment::Local {
-        reader.mistake(name, "is shorter than 22 characters, too easy to guess outside local");
+        reader.mistake(
+            name,
+            "is shorter than 22 characters, too easy to guess outside local",
+        );
     }
 }
 
 fn key_digests(text: &str) -> Result<Vec<(String, [u8; 32])>, String> {
     let mut digests: Vec<(String, [u8; 32])> = Vec::new();
-    for (position, entry) in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).enumerate() {
+    for (position, entry) in text
+        .split(',')
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+        .enumerate()
+    {
         let number = position + 1;
         if position >= MOST_KEYS {
             return Err("has more than 64 entries".to_owned());
@@ -121,13 +153,17 @@ fn key_digests(text: &str) -> Result<Vec<(String, [u8; 32])>, String> {
         };
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if id.is_empty() || id.len() > LONGEST_ID_CHARS || !id.bytes().all(is_part) {
-            return Err(format!("has an id in entry {number} that is not 1 to 64 of A-Z a-z 0-9 - _ ."));
+            return Err(format!(
+                "has an id in entry {number} that is not 1 to 64 of A-Z a-z 0-9 - _ ."
+            ));
         }
         if digests.iter().any(|(known, _)| known == id) {
             return Err(format!("has the id of entry {number} twice"));
         }
         let Some(digest) = digest(hex) else {
-            return Err(format!("has no SHA-256 of 64 hexadecimal digits in entry {number}"));
+            return Err(format!(
+                "has no SHA-256 of 64 hexadecimal digits in entry {number}"
+            ));
         };
         digests.push((id.to_owned(), digest));
     }
@@ -136,7 +172,10 @@ fn key_digests(text: &str) -> Result<Vec<(String, [u8; 32])>, String> {
 
 fn digest(hex: &str) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
-    let digits: Vec<u32> = hex.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
+    let digits: Vec<u32> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16))
+        .collect::<Option<_>>()?;
     let pairs = digits.chunks_exact(2);
     if digits.len() != 2 * digest.len() {
         return None;

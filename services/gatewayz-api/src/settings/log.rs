@@ -62,6 +62,17 @@ pub enum LogFormat {
     Pretty,
 }
 
+impl LogFormat {
+    /// The value of `LOG_FORMAT`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Bunyan => "bunyan",
+            Self::Pretty => "pretty",
+        }
+    }
+}
+
 impl LogSettings {
     pub(super) fn read(reader: &mut Reader<'_>) -> Self {
         let directives = reader.list("LOG_LEVEL");
@@ -97,7 +108,10 @@ fn filter(directives: &[String]) -> Result<String, String> {
         let level = level.to_ascii_lowercase();
         let level = if level == "warning" { "warn" } else { &level };
         if !LEVELS.contains(&level) {
-            return Err(format!("has no level in entry {entry}; expected one of {}", LEVELS.join(", ")));
+            return Err(format!(
+                "has no level in entry {entry}; expected one of {}",
+                LEVELS.join(", ")
+            ));
         }
         match target {
             None if bare.is_some() => return Err(format!("has a second bare level in entry {entry}")),

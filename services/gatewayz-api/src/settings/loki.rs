@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use gatewayz_config::{Group, Kind, Reader, SecretString, Setting, Url, is_private_host};
+use gatewayz_config::{Group, Kind, Reader, SecretString, Setting, Url, is_private_host, percent_decoded};
+
+use super::admin::check_header_text;
 
 const PUSH_PATH: &str = "/loki/api/v1/push";
-const HTTP: Kind = Kind::Url { schemes: &["http", "https"], assumed_scheme: None };
-const BACKOFF: Kind = Kind::Duration { min: Duration::from_millis(10), max: Duration::from_secs(600) };
+const HTTP: Kind = Kind::Url {
+    schemes: &["http", "https"],
+    assumed_scheme: None,
+};
+const BACKOFF: Kind = Kind::Duration {
+    min: Duration::from_millis(10),
+    max: Duration::from_secs(600),
+};
 
 pub(super) const GROUP: Group = Group {
     title: "Loki",
@@ -113,22 +121,35 @@ impl LokiSettings {
         }
         let credentials = credentials(reader, given_url.as_ref());
         let push_url = given_url.map(push_url);
-        let query_url = reader.url("LOKI_QUERY_URL").or_else(|| push_url.as_ref().and_then(query_url));
+        let query_url = reader
+            .url("LOKI_QUERY_URL")
+            .or_else(|| push_url.as_ref().and_then(query_url));
         let push = read_push(reader, push_url.clone(), credentials);
-        Self { push: push.filter(|_| enabled), push_url, query_url }
+        Self {
+            push: push.filter(|_| enabled),
+            push_url,
+            query_url,
+        }
     }
 }
 
 fn read_push(reader: &mut Reader<'_>, url: Option<Url>, credentials: LokiCredentials) -> Option<LokiPush> {
     let tenant_id = reader.optional_text("LOKI_TENANT_ID");
-    if tenant_id.as_ref().is_some_and(|tenant| !tenant.bytes().all(|byte| byte.is_ascii_graphic())) {
+    if tenant_id
+        .as_ref()
+        .is_some_and(|tenant| !tenant.bytes().all(|byte| byte.is_ascii_graphic()))
+    {
         reader.mistake("LOKI_TENANT_ID", "has characters other than visible ASCII");
     }
     let push = LokiPush {
         url: url?,
         credentials,
         tenant_id,
-        wire: if reader.choice("LOKI_WIRE") == "json" { LokiWire::Json } else { LokiWire::Protobuf },
+        wire: if reader.choice("LOKI_WIRE") == "json" {
+            LokiWire::Json
+        } else {
+            LokiWire::Protobuf
+        },
         queue_bytes: reader.size("LOKI_QUEUE_BYTES"),
         batch_bytes: reader.size("LOKI_BATCH_BYTES"),
         batch_wait: reader.duration("LOKI_BATCH_WAIT"),
@@ -145,7 +166,10 @@ fn read_push(reader: &mut Reader<'_>, url: Option<Url>, credentials: LokiCredent
     }
     let has_credentials = !matches!(push.credentials, LokiCredentials::None);
     if has_credentials && push.url.scheme() == "http" && !is_private_host(&push.url) {
-        reader.mistake("LOKI_PUSH_URL", "sends credentials over http to a public host; use https");
+        reader.mistake(
+            "LOKI_PUSH_URL",
+            "sends credentials over http to a public host; use https",
+        );
     }
     Some(push)
 }
@@ -158,8 +182,17 @@ fn credentials(reader: &mut Reader<'_>, url: Option<&Url>) -> LokiCredentials {
     if username.as_ref().is_some_and(|username| username.contains(':')) {
         reader.mistake("LOKI_USERNAME", "has a colon");
     }
-    super::admin::check_header_text(reader, "LOKI_BEARER_TOKEN", token.as_ref());
-    let ways = [username.is_some() || password.is_some(), token.is_some(), in_url.is_some()];
+    let token_variable = reader.strongest(&["LOKI_BEARER_TOKEN", "LOKI_BEARER_TOKEN_FILE"]);
+    check_header_text(
+        reader,
+        token_variable.unwrap_or("LOKI_BEARER_TOKEN"),
+        token.as_ref(),
+    );
+    let ways = [
+        username.is_some() || password.is_some(),
+        token.is_some(),
+        in_url.is_some(),
+    ];
     if ways.iter().filter(|used| **used).count() > 1 {
         reader.mistake(
             "LOKI_PUSH_URL",
@@ -180,12 +213,16 @@ fn credentials(reader: &mut Reader<'_>, url: Option<&Url>) -> LokiCredentials {
         return LokiCredentials::None;
     };
     let password = url.password().unwrap_or_default();
-    match (gatewayz_config::percent_decoded(url.username()), gatewayz_config::percent_decoded(password)) {
-        (Some(username), Some(password)) => {
-            LokiCredentials::Basic { username, password: SecretString::from(password) }
-        }
+    match (percent_decoded(url.username()), percent_decoded(password)) {
+        (Some(username), Some(password)) => LokiCredentials::Basic {
+            username,
+            password: SecretString::from(password),
+        },
         (None, _) | (_, None) => {
-            reader.mistake("LOKI_PUSH_URL", "has a user name or password that does not decode to plain text");
+            reader.mistake(
+                "LOKI_PUSH_URL",
+                "has a user name or password that does not decode to plain text",
+            );
             LokiCredentials::None
         }
     }

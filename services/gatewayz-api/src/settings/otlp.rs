@@ -10,12 +10,24 @@ const TEMPO_HTTP: &str = "TEMPO_OTLP_HTTP_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_PATH: &str = "/v1/traces";
 
-const HTTP_URL: Kind = Kind::Url { schemes: &["http", "https"], assumed_scheme: None };
-const GRPC_URL: Kind = Kind::Url { schemes: &["http", "https"], assumed_scheme: Some("http") };
+const HTTP_URL: Kind = Kind::Url {
+    schemes: &["http", "https"],
+    assumed_scheme: None,
+};
+const GRPC_URL: Kind = Kind::Url {
+    schemes: &["http", "https"],
+    assumed_scheme: Some("http"),
+};
 const PROTOCOL: Kind = Kind::Choice(&["grpc", "http/protobuf"]);
 const COMPRESSION: Kind = Kind::Choice(&["none", "gzip"]);
-const TIMEOUT: Kind = Kind::Milliseconds { min: 100, max: 300_000 };
-const COUNT: Kind = Kind::Integer { min: 1, max: 1_000_000 };
+const TIMEOUT: Kind = Kind::Milliseconds {
+    min: 100,
+    max: 300_000,
+};
+const COUNT: Kind = Kind::Integer {
+    min: 1,
+    max: 1_000_000,
+};
 
 pub(super) const GROUP: Group = Group {
     title: "Trace export",
@@ -125,17 +137,29 @@ impl OtlpExport {
         let endpoint = resolve_endpoint(reader);
         let headers_variable =
             reader.strongest(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]);
-        let headers = headers_variable.map(|variable| headers(reader, variable)).unwrap_or_default();
-        let compression = reader.strongest(&["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]);
+        let headers = headers_variable
+            .map(|variable| headers(reader, variable))
+            .unwrap_or_default();
+        let compression = reader.strongest(&[
+            "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+            "OTEL_EXPORTER_OTLP_COMPRESSION",
+        ]);
         let timeout = reader.strongest(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]);
         let max_queue_spans = reader.optional_size("OTEL_BSP_MAX_QUEUE_SIZE");
         let max_batch_spans = reader.optional_size("OTEL_BSP_MAX_EXPORT_BATCH_SIZE");
         if let (Some(queue), Some(batch)) = (max_queue_spans, max_batch_spans)
             && batch > queue
         {
-            reader.mistake("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "is more than OTEL_BSP_MAX_QUEUE_SIZE");
+            reader.mistake(
+                "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+                "is more than OTEL_BSP_MAX_QUEUE_SIZE",
+            );
         }
-        let Endpoint { protocol, url, variable } = endpoint?;
+        let Endpoint {
+            protocol,
+            url,
+            variable,
+        } = endpoint?;
         if !headers.is_empty() && url.scheme() == "http" && !is_private_host(&url) {
             reader.mistake(variable, "sends headers over http to a public host; use https");
         }
@@ -148,7 +172,9 @@ impl OtlpExport {
                 Some("gzip") => OtlpCompression::Gzip,
                 Some(_) | None => OtlpCompression::None,
             },
-            timeout: timeout.map(|variable| reader.duration(variable)).unwrap_or_default(),
+            timeout: timeout
+                .map(|variable| reader.duration(variable))
+                .unwrap_or_default(),
             retry_max_elapsed: reader.duration("TRACES_RETRY_MAX_ELAPSED"),
             queue_bytes: reader.size("TRACES_QUEUE_BYTES"),
             schedule_delay: reader.duration("OTEL_BSP_SCHEDULE_DELAY"),
@@ -165,8 +191,10 @@ struct Endpoint {
 }
 
 fn resolve_endpoint(reader: &mut Reader<'_>) -> Option<Endpoint> {
-    let protocol_variable =
-        reader.strongest(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+    let protocol_variable = reader.strongest(&[
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+    ]);
     let wanted = protocol_variable.and_then(|variable| match reader.optional_choice(variable) {
         Some("grpc") => Some(OtlpProtocol::Grpc),
         Some(_) => Some(OtlpProtocol::HttpProtobuf),
@@ -179,7 +207,9 @@ fn resolve_endpoint(reader: &mut Reader<'_>) -> Option<Endpoint> {
     };
     let variable = reader.strongest(candidates);
     let other = reader.strongest(&[TEMPO_GRPC, TEMPO_HTTP]);
-    let enabled = reader.optional_flag("TEMPO_ENABLED").unwrap_or(variable.is_some() || other.is_some());
+    let enabled = reader
+        .optional_flag("TEMPO_ENABLED")
+        .unwrap_or(variable.is_some() || other.is_some());
     if !enabled {
         return None;
     }
@@ -196,17 +226,31 @@ fn resolve_endpoint(reader: &mut Reader<'_>) -> Option<Endpoint> {
         }
         return None;
     };
-    let implied = if variable == TEMPO_HTTP { OtlpProtocol::HttpProtobuf } else { OtlpProtocol::Grpc };
+    let implied = if variable == TEMPO_HTTP {
+        OtlpProtocol::HttpProtobuf
+    } else {
+        OtlpProtocol::Grpc
+    };
     let protocol = wanted.unwrap_or(implied);
     let url = reader.url(variable)?;
     if !url.username().is_empty() || url.password().is_some() {
-        reader.mistake(variable, "has a user name or password; use OTEL_EXPORTER_OTLP_HEADERS");
+        reader.mistake(
+            variable,
+            "has a user name or password; use OTEL_EXPORTER_OTLP_HEADERS",
+        );
     }
     if protocol == OtlpProtocol::Grpc && url.path() != "/" {
-        reader.mistake(variable, "has a path, which gRPC does not use; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf");
+        reader.mistake(
+            variable,
+            "has a path, which gRPC does not use; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+        );
     }
     let is_base = protocol == OtlpProtocol::HttpProtobuf && variable != TRACES_ENDPOINT;
-    Some(Endpoint { protocol, url: if is_base { with_traces_path(url) } else { url }, variable })
+    Some(Endpoint {
+        protocol,
+        url: if is_base { with_traces_path(url) } else { url },
+        variable,
+    })
 }
 
 fn with_traces_path(mut url: Url) -> Url {
@@ -224,7 +268,10 @@ fn headers(reader: &mut Reader<'_>, variable: &'static str) -> Vec<(String, Secr
     for (position, (name, _)) in headers.iter_mut().enumerate() {
         name.make_ascii_lowercase();
         if !name.bytes().all(is_token) {
-            reader.mistake(variable, format!("has a name that no header can have in entry {}", position + 1));
+            reader.mistake(
+                variable,
+                format!("has a name that no header can have in entry {}", position + 1),
+            );
         }
     }
     headers

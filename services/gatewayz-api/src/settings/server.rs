@@ -12,12 +12,24 @@ pub(super) const GROUP: Group = Group {
     title: "Server",
     about: "",
     settings: &[
-        Setting::new("HOST", Kind::Text, "IP address to listen on, or `localhost`. `0.0.0.0` for every interface.")
-            .default_value("127.0.0.1"),
-        Setting::new("PORT", Kind::Integer { min: 0, max: 65_535 }, "Port to listen on; 0 lets the system choose.")
-            .default_value("8000"),
-        Setting::new("WORKERS", Kind::Integer { min: 1, max: 1024 }, "Worker threads that serve requests.")
-            .when_unset("one per available CPU"),
+        Setting::new(
+            "HOST",
+            Kind::Text,
+            "IP address to listen on, or `localhost`. `0.0.0.0` for every interface.",
+        )
+        .default_value("127.0.0.1"),
+        Setting::new(
+            "PORT",
+            Kind::Integer { min: 0, max: 65_535 },
+            "Port to listen on; 0 lets the system choose.",
+        )
+        .default_value("8000"),
+        Setting::new(
+            "WORKERS",
+            Kind::Integer { min: 1, max: 1024 },
+            "Worker threads that serve requests.",
+        )
+        .when_unset("one per available CPU"),
         Setting::new("DEMO_ROUTES", Kind::Flag, "Serve `GET /api/users/{id}`.")
             .when_unset("true, in production false"),
     ],
@@ -29,21 +41,34 @@ pub(super) const SHUTDOWN_GROUP: Group = Group {
             finish within `SHUTDOWN_DRAIN`, and delivers its telemetry within `SHUTDOWN_FLUSH`. Give it the sum \
             of the three and some seconds before it is killed.",
     settings: &[
-        Setting::new("SHUTDOWN_PRESTOP", SECONDS_UP_TO_FIVE_MINUTES, "How long to serve while unready, so that load balancers notice.")
-            .default_value("5"),
+        Setting::new(
+            "SHUTDOWN_PRESTOP",
+            SECONDS_UP_TO_FIVE_MINUTES,
+            "How long to serve while unready, so that load balancers notice.",
+        )
+        .default_value("5"),
         Setting::new(
             "SHUTDOWN_DRAIN",
-            Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(3600) },
+            Kind::Duration {
+                min: Duration::ZERO,
+                max: Duration::from_secs(3600),
+            },
             "How long running requests may take to finish.",
         )
         .default_value("20"),
-        Setting::new("SHUTDOWN_FLUSH", SECONDS_UP_TO_FIVE_MINUTES, "How long queued log lines and spans may take to be delivered.")
-            .default_value("5"),
+        Setting::new(
+            "SHUTDOWN_FLUSH",
+            SECONDS_UP_TO_FIVE_MINUTES,
+            "How long queued log lines and spans may take to be delivered.",
+        )
+        .default_value("5"),
     ],
 };
 
-const SECONDS_UP_TO_FIVE_MINUTES: Kind =
-    Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(300) };
+const SECONDS_UP_TO_FIVE_MINUTES: Kind = Kind::Duration {
+    min: Duration::ZERO,
+    max: Duration::from_secs(300),
+};
 
 /// Where the service listens and what it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +102,10 @@ impl ServerSettings {
         } else if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
             address
         } else {
-            reader.mistake("HOST", "is not an IP address; expected one such as 127.0.0.1, 0.0.0.0 or ::");
+            reader.mistake(
+                "HOST",
+                "is not an IP address; expected one such as 127.0.0.1, 0.0.0.0 or ::",
+            );
             IpAddr::V4(Ipv4Addr::LOCALHOST)
         };
         Self {
@@ -85,7 +113,9 @@ impl ServerSettings {
             // The schema bounds it.
             port: u16::try_from(reader.integer("PORT")).unwrap_or_default(),
             workers: reader.optional_size("WORKERS").and_then(NonZeroUsize::new),
-            demo_routes: reader.optional_flag("DEMO_ROUTES").unwrap_or(environment != Environment::Production),
+            demo_routes: reader
+                .optional_flag("DEMO_ROUTES")
+                .unwrap_or(environment != Environment::Production),
         }
     }
 }

@@ -72,17 +72,28 @@ impl ServiceSettings {
             "staging" => Environment::Staging,
             _ => Environment::Local,
         };
-        let (names, resource_attributes): (Vec<_>, Vec<_>) =
-            reader.pairs("OTEL_RESOURCE_ATTRIBUTES").into_iter().partition(|(key, _)| key == "service.name");
+        let (names, resource_attributes): (Vec<_>, Vec<_>) = reader
+            .pairs("OTEL_RESOURCE_ATTRIBUTES")
+            .into_iter()
+            .partition(|(key, _)| key == "service.name");
         if resource_attributes.len() > MOST_ATTRIBUTES {
             reader.mistake("OTEL_RESOURCE_ATTRIBUTES", "has more than 128 attributes");
         }
-        let attribute_name = names.into_iter().last().map(|(_, name)| name).filter(|name| !name.is_empty());
+        let attribute_name = names
+            .into_iter()
+            .last()
+            .map(|(_, name)| name)
+            .filter(|name| !name.is_empty());
         let service_name = match reader.strongest(&["SERVICE_NAME", "OTEL_SERVICE_NAME"]) {
             Some(variable) => name(reader, variable),
             None => attribute_name.unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned()),
         };
-        Self { app_name: name(reader, "APP_NAME"), service_name, environment, resource_attributes }
+        Self {
+            app_name: name(reader, "APP_NAME"),
+            service_name,
+            environment,
+            resource_attributes,
+        }
     }
 }
 

@@ -1,0 +1,116 @@
+//! The response body on its way out: the request ends with its last byte.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::Error;
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::error::ErrorInternalServerError;
+use actix_web::web::Bytes;
+
+use super::in_flight::InFlight;
+use crate::outcome::Exception;
+use crate::panic::guarded;
+
+/// Status of a request whose body broke off on our side.
+const BROKEN_OFF: u16 = 500;
+
+pin_project_lite::pin_project! {
+    /// Watches a body and ends its request.
+    pub struct ObservedBody<B> {
+        #[pin]
+        body: B,
+        end: BodyEnd,
+    }
+}
+
+/// Ends the request when the body is dropped, complete or not.
+pub(crate) struct BodyEnd {
+    in_flight: Option<InFlight>,
+    status_code: u16,
+    size: BodySize,
+}
+
+impl<B: MessageBody> ObservedBody<B> {
+    /// `in_flight` is `None` for requests that leave no signal.
+    pub(crate) fn new(body: B, status_code: u16, in_flight: Option<InFlight>) -> Self {
+        let size = body.size();
+        Self {
+            body,
+            end: BodyEnd {
+                in_flight,
+                status_code,
+                size,
+            },
+        }
+    }
+}
+
+impl BodyEnd {
+    fn is_complete(&self, sent: u64) -> bool {
+        match self.size {
+            BodySize::None => true,
+            BodySize::Sized(length) => sent >= length,
+            BodySize::Stream => false,
+        }
+    }
+}
+
+impl Drop for BodyEnd {
+    fn drop(&mut self) {
+        // A connection does not ask for more than an announced length, so the last byte may be the end.
+        let complete = self
+            .in_flight
+            .as_ref()
+            .is_some_and(|in_flight| self.is_complete(in_flight.bytes_out));
+        if complete && let Some(in_flight) = &mut self.in_flight {
+            in_flight.finish(self.status_code, None);
+        }
+    }
+}
+
+impl<B> MessageBody for ObservedBody<B>
+where
+    B: MessageBody,
+    B::Error: Into<Error>,
+{
+    type Error = Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let this = self.project();
+        let Some(in_flight) = &mut this.end.in_flight else {
+            return this.body.poll_next(context).map_err(Into::into);
+        };
+        let body = this.body;
+        let polled = guarded(|| catch_unwind(AssertUnwindSafe(|| body.poll_next(context))));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Some(Ok(bytes)))) => {
+                in_flight.bytes_out += bytes.len() as u64;
+                Poll::Ready(Some(Ok(bytes)))
+            }
+            Ok(Poll::Ready(Some(Err(error)))) => {
+                let error: Error = error.into();
+                let exception = Exception {
+                    kind: "body",
+                    message: error.to_string(),
+                };
+                in_flight.finish(BROKEN_OFF, Some(&exception));
+                Poll::Ready(Some(Err(error)))
+            }
+            Ok(Poll::Ready(None)) => {
+                in_flight.finish(this.end.status_code, None);
+                Poll::Ready(None)
+            }
+            Err(exception) => {
+                in_flight.finish(BROKEN_OFF, Some(&exception));
+                Poll::Ready(Some(Err(ErrorInternalServerError("the response broke off"))))
+            }
+        }
+    }
+}

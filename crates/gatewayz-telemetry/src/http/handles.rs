@@ -1,0 +1,141 @@
+//! Everything constant for a route, a method and a status, prepared once per worker and then only looked up.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gatewayz_logging::PreparedRequestLine;
+use gatewayz_metrics::{Counter, Gauge, Histogram};
+use gatewayz_tracing::PreparedServerSpan;
+
+use super::in_flight::Recorder;
+use super::{families, method};
+
+/// Path label of requests that no route matched.
+const UNMATCHED: &str = "unmatched";
+
+/// The routes one worker has seen. Templates come from the router, so their number is bounded by the code.
+pub(crate) struct Routes {
+    matched: RefCell<HashMap<String, Rc<Route>>>,
+    unmatched: Rc<Route>,
+}
+
+pub(crate) struct Route {
+    /// `None` when no route matched.
+    pub(crate) template: Option<Arc<str>>,
+    /// Whether its requests leave no signal.
+    pub(crate) silent: bool,
+    methods: [OnceCell<Rc<MethodHandles>>; method::LABELS.len()],
+}
+
+/// What a request needs from its start.
+pub(crate) struct MethodHandles {
+    pub(crate) method: &'static str,
+    pub(crate) path_label: Arc<str>,
+    pub(crate) template: Option<Arc<str>>,
+    pub(crate) in_progress: Option<Gauge>,
+    pub(crate) request_size: Option<Histogram>,
+    pub(crate) response_size: Option<Histogram>,
+    by_status: RefCell<Vec<(u16, Rc<Prepared>)>>,
+}
+
+/// What its end needs.
+pub(crate) struct Prepared {
+    pub(crate) requests: Option<Counter>,
+    pub(crate) duration: Option<Histogram>,
+    pub(crate) line: PreparedRequestLine,
+    pub(crate) span: PreparedServerSpan,
+}
+
+impl Routes {
+    pub(crate) fn new() -> Self {
+        let unmatched = Route {
+            template: None,
+            silent: false,
+            methods: Default::default(),
+        };
+        Self {
+            matched: RefCell::default(),
+            unmatched: Rc::new(unmatched),
+        }
+    }
+
+    pub(crate) fn find(&self, template: Option<String>, recorder: &Recorder) -> Rc<Route> {
+        let Some(template) = template else {
+            return Rc::clone(&self.unmatched);
+        };
+        if let Some(route) = self.matched.borrow().get(&template) {
+            return Rc::clone(route);
+        }
+        let route = Rc::new(Route {
+            silent: recorder.silent_routes.contains(&template.as_str()),
+            template: Some(template.as_str().into()),
+            methods: Default::default(),
+        });
+        self.matched.borrow_mut().insert(template, Rc::clone(&route));
+        route
+    }
+}
+
+impl Route {
+    pub(crate) fn method(&self, index: usize, recorder: &Recorder) -> Option<Rc<MethodHandles>> {
+        let handles = self.methods.get(index)?.get_or_init(|| {
+            let method = method::LABELS.get(index).copied().unwrap_or("_OTHER");
+            Rc::new(MethodHandles::new(method, self.template.clone(), recorder))
+        });
+        Some(Rc::clone(handles))
+    }
+}
+
+impl MethodHandles {
+    fn new(method: &'static str, template: Option<Arc<str>>, recorder: &Recorder) -> Self {
+        let path_label = template.clone().unwrap_or_else(|| UNMATCHED.into());
+        let labels = [recorder.app_name.as_str(), method, &path_label];
+        // The families are in the catalog and the labels fit them, so an error is no case to handle per request:
+        // the series would be missing, and the page says so in telemetry_label_overflow_total.
+        Self {
+            in_progress: recorder.registry.gauge(&families::IN_PROGRESS, &labels).ok(),
+            request_size: recorder.registry.histogram(&families::REQUEST_SIZE, &labels).ok(),
+            response_size: recorder
+                .registry
+                .histogram(&families::RESPONSE_SIZE, &labels)
+                .ok(),
+            method,
+            path_label,
+            template,
+            by_status: RefCell::default(),
+        }
+    }
+
+    pub(crate) fn prepared(&self, status_code: u16, recorder: &Recorder) -> Rc<Prepared> {
+        let known = self
+            .by_status
+            .borrow()
+            .iter()
+            .find(|(code, _)| *code == status_code)
+            .map(|(_, known)| Rc::clone(known));
+        known.unwrap_or_else(|| {
+            let prepared = Rc::new(self.prepare(status_code, recorder));
+            self.by_status
+                .borrow_mut()
+                .push((status_code, Rc::clone(&prepared)));
+            prepared
+        })
+    }
+
+    fn prepare(&self, status_code: u16, recorder: &Recorder) -> Prepared {
+        let status = status_code.to_string();
+        let labels = [recorder.app_name.as_str(), self.method, &self.path_label, &status];
+        let route = self.template.as_deref();
+        Prepared {
+            requests: recorder.registry.counter(&families::REQUESTS, &labels).ok(),
+            duration: recorder.registry.histogram(&families::DURATION, &labels).ok(),
+            line: recorder
+                .log
+                .encoder()
+                .prepare_request(self.method, status_code, route),
+            span: PreparedServerSpan::new(self.method, route, status_code),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A request from its head to its outcome, and the one place where the outcome becomes three signals.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gatewayz_logging::{LogLayer, RequestLine};
+use gatewayz_metrics::{Exemplar, Registry};
+use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, id};
+
+use super::families;
+use super::handles::MethodHandles;
+use super::root_span::RequestHead;
+use crate::outcome::{Exception, RequestOutcome};
+
+/// Status of a request whose client left before the last byte.
+pub(crate) const CLIENT_CLOSED: u16 = 499;
+
+/// The signals' destinations, shared by all workers.
+pub(crate) struct Recorder {
+    pub(crate) app_name: String,
+    pub(crate) registry: Registry,
+    pub(crate) log: LogLayer,
+    pub(crate) tracer: Tracer,
+    pub(crate) silent_routes: Vec<&'static str>,
+}
+
+/// A request being served. It ends exactly once: by [`InFlight::finish`], or as 499 when it is dropped before.
+pub(crate) struct InFlight {
+    recorder: Arc<Recorder>,
+    handles: Rc<MethodHandles>,
+    span: Arc<ServerSpan<RequestHead>>,
+    started: Instant,
+    start_unix_nanos: u64,
+    bytes_in: Rc<Cell<u64>>,
+    pub(crate) bytes_out: u64,
+    finished: bool,
+}
+
+impl InFlight {
+    pub(crate) fn begin(
+        recorder: Arc<Recorder>,
+        handles: Rc<MethodHandles>,
+        span: Arc<ServerSpan<RequestHead>>,
+        started: Instant,
+        start_unix_nanos: u64,
+        bytes_in: Rc<Cell<u64>>,
+    ) -> Self {
+        if let Some(in_progress) = &handles.in_progress {
+            in_progress.increment();
+        }
+        Self {
+            recorder,
+            handles,
+            span,
+            started,
+            start_unix_nanos,
+            bytes_in,
+            bytes_out: 0,
+            finished: false,
+        }
+    }
+
+    pub(crate) fn trace_id_hex(&self) -> [u8; 32] {
+        id::trace_id_hex(self.span.identity().context.trace_id)
+    }
+
+    pub(crate) fn finish(&mut self, status_code: u16, exception: Option<&Exception>) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let duration = self.started.elapsed();
+        let duration_nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let outcome = RequestOutcome {
+            method: self.handles.method,
+            route: self.handles.template.as_deref(),
+            status_code,
+            duration,
+            end_unix_nanos: self.start_unix_nanos.saturating_add(duration_nanos),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out,
+            exception,
+        };
+        self.record(&outcome, duration_nanos);
+    }
+
+    fn record(&self, outcome: &RequestOutcome<'_>, duration_nanos: u64) {
+        let recorder = &*self.recorder;
+        let handles = &*self.handles;
+        let prepared = handles.prepared(outcome.status_code, recorder);
+        let identity = self.span.identity();
+        let trace_id = identity.context.trace_id.to_bytes();
+        let span_id = identity.context.span_id.to_bytes();
+
+        let exemplar = identity.is_sampled().then_some(Exemplar {
+            trace_id,
+            span_id: Some(span_id),
+            timestamp_nanos: outcome.end_unix_nanos,
+        });
+        if let Some(in_progress) = &handles.in_progress {
+            in_progress.decrement();
+        }
+        if let Some(requests) = &prepared.requests {
+            requests.increment();
+        }
+        if let Some(duration) = &prepared.duration {
+            duration.observe(duration_nanos, exemplar);
+        }
+        if let Some(request_size) = &handles.request_size {
+            request_size.observe(outcome.bytes_in, None);
+        }
+        if let Some(response_size) = &handles.response_size {
+            response_size.observe(outcome.bytes_out, None);
+        }
+        if let Some(exception) = outcome.exception {
+            let labels = [
+                recorder.app_name.as_str(),
+                outcome.method,
+                &handles.path_label,
+                exception.kind,
+            ];
+            if let Ok(exceptions) = recorder.registry.counter(&families::EXCEPTIONS, &labels) {
+                exceptions.increment();
+            }
+        }
+
+        let endpoint = &self.span.attachment().endpoint;
+        let line = RequestLine {
+            unix_nanos: outcome.end_unix_nanos,
+            duration_nanos,
+            endpoint,
+            trace_id,
+            span_id,
+            exception: outcome
+                .exception
+                .map(|exception| (exception.kind, exception.message.as_str())),
+        };
+        recorder
+            .log
+            .write_request(&prepared.line, outcome.method, outcome.status_code, &line);
+
+        let end = SpanEnd {
+            start_unix_nanos: self.start_unix_nanos,
+            end_unix_nanos: outcome.end_unix_nanos,
+            url_path: endpoint,
+            exception: outcome.exception.map(|exception| SpanException {
+                kind: exception.kind,
+                message: &exception.message,
+            }),
+        };
+        self.span.end(&recorder.tracer, &prepared.span, &end);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.finish(CLIENT_CLOSED, None);
+    }
+}

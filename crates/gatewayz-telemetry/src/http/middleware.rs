@@ -1,0 +1,306 @@
+//! The middleware around the whole application.
+
+use std::cell::Cell;
+use std::future::{Future, Ready, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready as poll_ready};
+use std::time::{Instant, SystemTime};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use actix_web::{Error, HttpMessage, HttpResponse};
+use futures_util::StreamExt;
+use gatewayz_logging::unix_nanos;
+use gatewayz_tracing::{id, w3c};
+use tracing_actix_web::TracingLogger;
+
+use super::body::ObservedBody;
+use super::handles::Routes;
+use super::in_flight::{InFlight, Recorder};
+use super::method;
+use super::root_span::{RequestHead, RequestSpan};
+use crate::outcome::Exception;
+use crate::panic::guarded;
+
+/// Longest `x-request-id` that is taken over, in bytes.
+const REQUEST_ID_MAX_BYTES: usize = 128;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+
+/// Makes the answer to a request that panicked, from the status and the trace id in hexadecimal.
+pub type ProblemPage = fn(StatusCode, &str) -> HttpResponse;
+
+/// The middleware: wrap the whole application in it, outside every other middleware.
+///
+/// Each request leaves one metric sample, one log line and one span, made from one outcome at its last byte, at
+/// the client's leave (499), or at a panic (500). It answers a panic itself and adds `x-trace-id` and
+/// `x-request-id` to every answer.
+#[derive(Clone)]
+pub struct RequestTelemetry {
+    recorder: Arc<Recorder>,
+    problem_page: ProblemPage,
+}
+
+impl RequestTelemetry {
+    pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
+        Self {
+            recorder,
+            problem_page: |status, _trace_id| HttpResponse::new(status),
+        }
+    }
+
+    /// Answers a panic with this page instead of an empty 500.
+    #[must_use]
+    pub fn with_problem_page(mut self, problem_page: ProblemPage) -> Self {
+        self.problem_page = problem_page;
+        self
+    }
+}
+
+type Traced<S> = <TracingLogger<RequestSpan> as Transform<S, ServiceRequest>>::Transform;
+type TracedBody<B> = tracing_actix_web::StreamSpan<B>;
+
+impl<S, B> Transform<S, ServiceRequest> for RequestTelemetry
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+    B::Error: Into<Error>,
+{
+    type Response = ServiceResponse<ObservedBody<TracedBody<B>>>;
+    type Error = Error;
+    type Transform = RequestTelemetryService<Traced<S>>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, service: S) -> Self::Future {
+        let traced = TracingLogger::<RequestSpan>::new()
+            .new_transform(service)
+            .into_inner();
+        ready(traced.map(|inner| RequestTelemetryService {
+            inner,
+            recorder: Arc::clone(&self.recorder),
+            problem_page: self.problem_page,
+            routes: Routes::new(),
+        }))
+    }
+}
+
+/// One worker's middleware.
+pub struct RequestTelemetryService<S> {
+    inner: S,
+    recorder: Arc<Recorder>,
+    problem_page: ProblemPage,
+    routes: Routes,
+}
+
+impl<S, B> Service<ServiceRequest> for RequestTelemetryService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
+    B::Error: Into<Error>,
+{
+    type Response = ServiceResponse<ObservedBody<B>>;
+    type Error = Error;
+    type Future = Answer<S::Future>;
+
+    forward_ready!(inner);
+
+    fn call(&self, mut request: ServiceRequest) -> Self::Future {
+        let started = Instant::now();
+        let start_unix_nanos = unix_nanos(SystemTime::now());
+        let route = self.routes.find(request.match_pattern(), &self.recorder);
+        let handles = if route.silent {
+            None
+        } else {
+            route.method(method::index(request.method()), &self.recorder)
+        };
+        let Some(handles) = handles else {
+            let future = RequestSpan::without(|| self.inner.call(request));
+            return Answer {
+                future,
+                observed: None,
+            };
+        };
+
+        let parent = {
+            let headers = request.headers();
+            let values = |name| headers.get_all(name).map(HeaderValue::as_bytes);
+            w3c::extract(values(TRACEPARENT), values(TRACESTATE))
+        };
+        let head = RequestHead {
+            endpoint: request.path().into(),
+            method: handles.method,
+            route: handles.template.clone(),
+        };
+        let span = self.recorder.tracer.server_span(parent, started, head);
+        let trace_header = trace_header(&span.identity().context);
+        let request_id = request_id(request.headers()).unwrap_or_else(|| trace_header.clone());
+        let bytes_in = count_payload(&mut request);
+        let in_flight = InFlight::begin(
+            Arc::clone(&self.recorder),
+            handles,
+            Arc::clone(&span),
+            started,
+            start_unix_nanos,
+            bytes_in,
+        );
+        let observed = Observed {
+            in_flight,
+            trace_header,
+            request_id,
+            problem_page: self.problem_page,
+        };
+        let future = span.stand_in(|| self.inner.call(request));
+        Answer {
+            future,
+            observed: Some(observed),
+        }
+    }
+}
+
+/// What a request's answer needs until its head is known.
+struct Observed {
+    in_flight: InFlight,
+    trace_header: HeaderValue,
+    request_id: HeaderValue,
+    problem_page: ProblemPage,
+}
+
+impl Observed {
+    fn mark(&self, headers: &mut HeaderMap) {
+        headers.insert(X_TRACE_ID, self.trace_header.clone());
+        headers.insert(X_REQUEST_ID, self.request_id.clone());
+    }
+
+    /// Ends the request with an answer that no later body can change.
+    fn fail(mut self, mut response: HttpResponse, exception: Option<&Exception>) -> Error {
+        self.mark(response.headers_mut());
+        if let actix_web::body::BodySize::Sized(length) = response.body().size() {
+            self.in_flight.bytes_out = length;
+        }
+        self.in_flight.finish(response.status().as_u16(), exception);
+        InternalError::from_response("answered by the request middleware", response).into()
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// Resolves to the observed answer.
+    pub struct Answer<F> {
+        #[pin]
+        future: F,
+        observed: Option<Observed>,
+    }
+}
+
+impl<F, B> Future for Answer<F>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+    B: MessageBody,
+    B::Error: Into<Error>,
+{
+    type Output = Result<ServiceResponse<ObservedBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let future = this.future;
+        let caught = guarded(|| catch_unwind(AssertUnwindSafe(|| future.poll(context))));
+        let result = match caught {
+            Ok(polled) => poll_ready!(polled),
+            Err(exception) => return Poll::Ready(Err(panicked(this.observed.take(), &exception))),
+        };
+        let observed = this.observed.take();
+        Poll::Ready(match result {
+            Ok(mut response) => {
+                let status_code = response.status().as_u16();
+                if let Some(observed) = &observed {
+                    observed.mark(response.headers_mut());
+                }
+                let in_flight = observed.map(|observed| observed.in_flight);
+                Ok(response.map_body(|_, body| ObservedBody::new(body, status_code, in_flight)))
+            }
+            Err(error) => Err(match observed {
+                Some(observed) => refused(observed, &error),
+                None => error,
+            }),
+        })
+    }
+}
+
+/// An inner middleware gave up with an `Err`; it is answered and counted like any response.
+fn refused(observed: Observed, error: &Error) -> Error {
+    let response = error.error_response();
+    let exception = response.status().is_server_error().then(|| Exception {
+        kind: "error",
+        message: error.to_string(),
+    });
+    observed.fail(response, exception.as_ref())
+}
+
+fn panicked(observed: Option<Observed>, exception: &Exception) -> Error {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    match observed {
+        Some(observed) => {
+            let trace_id = observed.in_flight.trace_id_hex();
+            let response = (observed.problem_page)(status, str::from_utf8(&trace_id).unwrap_or_default());
+            observed.fail(response, Some(exception))
+        }
+        // A silent route has no line of its own to tell it on.
+        None => {
+            tracing::error!(target: "gatewayz::panic", exception_type = exception.kind, "Panic: {}", exception.message);
+            InternalError::from_response("panic", HttpResponse::new(status)).into()
+        }
+    }
+}
+
+fn trace_header(context: &w3c::TraceContext) -> HeaderValue {
+    HeaderValue::from_bytes(&id::trace_id_hex(context.trace_id))
+        .unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// The caller's request id, if it can be repeated safely.
+fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let value = headers.get(X_REQUEST_ID)?;
+    let sane = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    let bytes = value.as_bytes();
+    (!bytes.is_empty() && bytes.len() <= REQUEST_ID_MAX_BYTES && bytes.iter().all(sane))
+        .then(|| value.clone())
+}
+
+/// The length of the request's body: announced, or counted while it is read.
+fn count_payload(request: &mut ServiceRequest) -> Rc<Cell<u64>> {
+    thread_local!(static NOTHING: Rc<Cell<u64>> = Rc::new(Cell::new(0)));
+    let headers = request.headers();
+    if let Some(length) = headers.get(CONTENT_LENGTH) {
+        let length = length
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
+        return Rc::new(Cell::new(length));
+    }
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        // Most requests have no body and share this cell, which nobody writes.
+        return NOTHING.with(Rc::clone);
+    }
+    let counted = Rc::new(Cell::new(0));
+    let count = Rc::clone(&counted);
+    let payload = request.take_payload().inspect(move |part| {
+        if let Ok(part) = part {
+            count.set(count.get() + part.len() as u64);
+        }
+    });
+    request.set_payload(Payload::Stream {
+        payload: Box::pin(payload),
+    });
+    counted
+}

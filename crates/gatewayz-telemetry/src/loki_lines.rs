@@ -1,0 +1,21 @@
+//! Hands each log line to the Loki queue, the same bytes as on stdout.
+
+use gatewayz_delivery::Queue;
+use gatewayz_logging::{Line, LineSink};
+
+pub(crate) struct LokiLines(pub(crate) Queue);
+
+impl LineSink for LokiLines {
+    fn write(&self, line: &Line<'_>) {
+        self.0.push(line.severity, |out| {
+            gatewayz_loki::record::write(
+                line.unix_nanos,
+                line.level.as_str(),
+                line.trace_id,
+                line.span_id,
+                line.bytes,
+                out,
+            );
+        });
+    }
+}

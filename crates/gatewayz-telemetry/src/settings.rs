@@ -1,0 +1,79 @@
+//! What a service chooses about its telemetry.
+
+use gatewayz_delivery::{QueueSettings, RetryPolicy};
+use gatewayz_logging::{Format, Levels};
+use gatewayz_loki::LokiSettings;
+use gatewayz_metrics::{Family, RegistrySettings};
+use gatewayz_tracing::otlp::OtlpSettings;
+use gatewayz_tracing::sampler::Sampler;
+
+/// Everything [`Telemetry::start`](crate::Telemetry::start) needs.
+#[derive(Debug, Clone)]
+pub struct TelemetrySettings {
+    /// Value of the `app_name` label.
+    pub app_name: String,
+    /// Name of the service in logs and traces.
+    pub service_name: String,
+    /// Its version.
+    pub service_version: String,
+    /// Environment it runs in: `local`, `staging`, `production`.
+    pub environment: String,
+    /// Log lines.
+    pub log: LogSettings,
+    /// Spans.
+    pub traces: TraceSettings,
+    /// Push to Loki; `None` leaves stdout as the only way out for lines.
+    pub loki: Option<LokiExport>,
+    /// The metrics registry.
+    pub metrics: RegistrySettings,
+    /// Families of the service itself, beside [`FAMILIES`](crate::FAMILIES).
+    pub families: Vec<&'static [Family]>,
+    /// Route templates whose requests leave no signal: scrapes and probes.
+    pub silent_routes: Vec<&'static str>,
+}
+
+/// Log lines on stdout.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// How lines look.
+    pub format: Format,
+    /// Which events become lines.
+    pub levels: Levels,
+    /// Longest line, in bytes.
+    pub line_max_bytes: usize,
+    /// Bound of the lines waiting to be written, in bytes.
+    pub stdout_buffer_bytes: usize,
+}
+
+/// Spans and their export.
+#[derive(Debug, Clone)]
+pub struct TraceSettings {
+    /// Which traces are kept.
+    pub sampler: Sampler,
+    /// Most traces a second that are kept only because the caller says so.
+    pub incoming_sampled_per_second: u32,
+    /// Where spans go; `None` makes ids and sampling decisions without export.
+    pub export: Option<ExportSettings>,
+}
+
+/// OTLP export.
+#[derive(Debug, Clone)]
+pub struct ExportSettings {
+    /// Endpoint, protocol, headers. The resource is filled in at start.
+    pub otlp: OtlpSettings,
+    /// Bounds of the queue.
+    pub queue: QueueSettings,
+    /// Bounds of the attempts.
+    pub retry: RetryPolicy,
+}
+
+/// Loki push.
+#[derive(Debug, Clone)]
+pub struct LokiExport {
+    /// URL, wire, labels, credentials.
+    pub loki: LokiSettings,
+    /// Bounds of the queue.
+    pub queue: QueueSettings,
+    /// Bounds of the attempts.
+    pub retry: RetryPolicy,
+}

@@ -1,0 +1,358 @@
+//! Start, health, flush and end of the three signals.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gatewayz_delivery::{Delivery, Flushed, QueueSettings, RetryPolicy, Status};
+use gatewayz_logging::{
+    Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, SpanFacts, Stdout, bunyan,
+};
+use gatewayz_loki::LokiSink;
+use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
+use gatewayz_tracing::otlp::OtlpSink;
+use gatewayz_tracing::{SpanState, Tracer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::Extensions;
+
+use crate::health::SignalHealth;
+use crate::http::{Recorder, RequestHead, RequestTelemetry};
+use crate::loki_lines::LokiLines;
+use crate::self_metrics::{Deliveries, ExporterObserver, register};
+use crate::settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings};
+use crate::{FAMILIES, http, panic};
+
+/// stdout is read by somebody who watches: a line waits this long for company.
+const STDOUT_LINGER: Duration = Duration::from_millis(5);
+/// Written in one go; a longer turn of the writer would hold up requests on a machine with one core.
+const STDOUT_BATCH_BYTES: usize = 64 * 1024;
+/// Part of the stdout buffer that only audit events may use.
+const AUDIT_RESERVE_BYTES: usize = 512 * 1024;
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A delivery thread was refused, or stdout is closed.
+    #[error("start the delivery of {signal}")]
+    Delivery {
+        /// Which one.
+        signal: &'static str,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The metric families do not fit together.
+    #[error("put the metrics catalog together")]
+    Catalog(#[from] CatalogError),
+    /// A family of our own was refused.
+    #[error("register the metrics")]
+    Series(#[from] SeriesError),
+    /// The OTLP exporter cannot be built from its settings.
+    #[error("build the OTLP exporter")]
+    Otlp(#[from] gatewayz_tracing::otlp::BuildError),
+    /// The Loki sink cannot be built from its settings.
+    #[error("build the Loki sink")]
+    Loki(#[from] gatewayz_loki::BuildError),
+    /// Another subscriber or logger is installed in this process.
+    #[error("install the tracing subscriber: another one is installed")]
+    Installed,
+}
+
+/// The running telemetry of a process. Clones share it.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    levels: LevelHandle,
+    recorder: Arc<Recorder>,
+    deliveries: Deliveries,
+}
+
+/// What the end of telemetry left.
+#[derive(Debug)]
+pub struct ShutdownReport {
+    /// Final figures by exporter, stdout last.
+    pub exporters: Vec<(&'static str, Status)>,
+}
+
+impl ShutdownReport {
+    /// Records that could not be delivered during the shutdown.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        let shutdown = gatewayz_delivery::Discard::Shutdown;
+        self.exporters
+            .iter()
+            .map(|(_, status)| status.discarded_for(shutdown) + status.queued)
+            .sum()
+    }
+}
+
+impl Telemetry {
+    /// Starts the deliveries and installs the process's subscriber, log bridge and panic hook.
+    ///
+    /// No destination is contacted, so none has to be there.
+    ///
+    /// # Errors
+    /// When settings cannot be used, the system refuses a thread, or a subscriber is installed already.
+    pub fn start(settings: TelemetrySettings) -> Result<Self, StartError> {
+        let families: Vec<_> = FAMILIES
+            .iter()
+            .map(|(_, families)| *families)
+            .chain(settings.families.iter().copied())
+            .collect();
+        let registry = Registry::new(&families, settings.metrics)?;
+        process::register(&registry)?;
+        let deliveries = Deliveries {
+            stdout: Arc::new(deliver_stdout(&settings.log, &registry)?),
+            loki: settings
+                .loki
+                .as_ref()
+                .map(|loki| deliver_loki(loki, &registry))
+                .transpose()?
+                .map(Arc::new),
+            otlp: match &settings.traces.export {
+                Some(export) => Some(Arc::new(deliver_otlp(export, &settings, &registry)?)),
+                None => None,
+            },
+        };
+        let others: Vec<Box<dyn LineSink>> = match &deliveries.loki {
+            Some(loki) => vec![Box::new(LokiLines(loki.queue().clone()))],
+            None => Vec::new(),
+        };
+        let lines = Lines::new(deliveries.stdout.queue().clone(), others);
+        let export = deliveries.otlp.as_ref().map(|otlp| otlp.queue().clone());
+        let tracer = Tracer::new(
+            settings.traces.sampler,
+            settings.traces.incoming_sampled_per_second,
+            export,
+        );
+        register(&registry, &deliveries, lines.clone(), tracer.clone())?;
+        http::register_info(&registry, &settings)?;
+
+        let levels = LevelHandle::new(settings.log.levels.clone());
+        let encoder = LineEncoder::new(&LineSettings {
+            service: settings.service_name.clone(),
+            environment: settings.environment.clone(),
+            line_max_bytes: settings.log.line_max_bytes,
+        });
+        let log =
+            LogLayer::new(encoder, settings.log.format, levels.clone(), lines.clone()).with_facts(read_facts);
+        let bunyan = (settings.log.format == Format::Bunyan)
+            .then(|| bunyan::layers(settings.service_name.clone(), lines));
+        let subscriber = tracing_subscriber::registry()
+            .with(bunyan)
+            .with(tracer.layer())
+            .with(log.clone());
+        tracing::subscriber::set_global_default(subscriber).map_err(|_| StartError::Installed)?;
+        tracing_log::LogTracer::init().map_err(|_| StartError::Installed)?;
+        panic::install_hook();
+
+        let recorder = Arc::new(Recorder {
+            app_name: settings.app_name,
+            registry: registry.clone(),
+            log,
+            tracer,
+            silent_routes: settings.silent_routes,
+        });
+        Ok(Self(Arc::new(Inner {
+            registry,
+            levels,
+            recorder,
+            deliveries,
+        })))
+    }
+
+    /// The middleware around the application.
+    #[must_use]
+    pub fn requests(&self) -> RequestTelemetry {
+        RequestTelemetry::new(Arc::clone(&self.0.recorder))
+    }
+
+    /// The metrics, to register the service's own and to render the page.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// The log levels at run time.
+    #[must_use]
+    pub fn levels(&self) -> &LevelHandle {
+        &self.0.levels
+    }
+
+    /// How lines on stdout fare.
+    #[must_use]
+    pub fn stdout(&self) -> SignalHealth {
+        SignalHealth::of(Some(&self.0.deliveries.stdout))
+    }
+
+    /// How lines to Loki fare.
+    #[must_use]
+    pub fn loki(&self) -> SignalHealth {
+        SignalHealth::of(self.0.deliveries.loki.as_deref())
+    }
+
+    /// How spans fare.
+    #[must_use]
+    pub fn traces(&self) -> SignalHealth {
+        SignalHealth::of(self.0.deliveries.otlp.as_deref())
+    }
+
+    /// Waits until the spans queued so far are delivered or lost; `None` when export is off.
+    ///
+    /// Blocks: call it from a blocking context.
+    #[must_use]
+    pub fn flush_traces(&self, timeout: Duration) -> Option<Flushed> {
+        Some(self.0.deliveries.otlp.as_ref()?.flush(timeout))
+    }
+
+    /// The same for lines to Loki; `None` when push is off.
+    #[must_use]
+    pub fn flush_loki(&self, timeout: Duration) -> Option<Flushed> {
+        Some(self.0.deliveries.loki.as_ref()?.flush(timeout))
+    }
+
+    /// The same for lines on stdout.
+    #[must_use]
+    pub fn flush_stdout(&self, timeout: Duration) -> Flushed {
+        self.0.deliveries.stdout.flush(timeout)
+    }
+
+    /// Delivers what is queued until `deadline` and ends: spans and Loki side by side, stdout last, so that it
+    /// can still tell what the others left. Blocks.
+    #[must_use]
+    pub fn shutdown(&self, deadline: Instant) -> ShutdownReport {
+        let deliveries = &self.0.deliveries;
+        // stdout needs a moment of the same deadline.
+        let earlier = deadline.checked_sub(STDOUT_LINGER * 20).unwrap_or(deadline);
+        let mut exporters: Vec<(&'static str, Status)> = std::thread::scope(|scope| {
+            let remote = [&deliveries.otlp, &deliveries.loki].into_iter().flatten();
+            let ends: Vec<_> = remote
+                .map(|delivery| scope.spawn(|| (delivery.name(), delivery.shutdown(earlier))))
+                .collect();
+            ends.into_iter().filter_map(|end| end.join().ok()).collect()
+        });
+        for (exporter, status) in &exporters {
+            let undelivered = status.discarded_for(gatewayz_delivery::Discard::Shutdown);
+            if undelivered > 0 {
+                tracing::warn!(
+                    exporter,
+                    undelivered,
+                    "Telemetry was not delivered before the shutdown's deadline"
+                );
+            }
+        }
+        exporters.push((deliveries.stdout.name(), deliveries.stdout.shutdown(deadline)));
+        ShutdownReport { exporters }
+    }
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Telemetry")
+            .field("levels", &self.0.levels)
+            .finish_non_exhaustive()
+    }
+}
+
+fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<Delivery, StartError> {
+    let failed = |source| StartError::Delivery {
+        signal: "stdout",
+        source,
+    };
+    let queue = QueueSettings {
+        capacity_bytes: log.stdout_buffer_bytes,
+        audit_reserve_bytes: AUDIT_RESERVE_BYTES.min(log.stdout_buffer_bytes / 8),
+        record_max_bytes: log.line_max_bytes,
+        batch_bytes: STDOUT_BATCH_BYTES,
+        batch_max_bytes: 4 * STDOUT_BATCH_BYTES,
+        linger: STDOUT_LINGER,
+        ..QueueSettings::default()
+    };
+    let observer = ExporterObserver::new(registry, "stdout")?;
+    let sink = Stdout::open().map_err(failed)?;
+    Delivery::spawn(
+        "stdout",
+        sink,
+        queue,
+        RetryPolicy::default(),
+        Some(Box::new(observer)),
+    )
+    .map_err(failed)
+}
+
+fn deliver_loki(export: &LokiExport, registry: &Registry) -> Result<Delivery, StartError> {
+    let observer = ExporterObserver::new(registry, "loki")?;
+    let sink = LokiSink::new(&export.loki)?;
+    Delivery::spawn("loki", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+        StartError::Delivery {
+            signal: "Loki",
+            source,
+        }
+    })
+}
+
+fn deliver_otlp(
+    export: &ExportSettings,
+    settings: &TelemetrySettings,
+    registry: &Registry,
+) -> Result<Delivery, StartError> {
+    let observer = ExporterObserver::new(registry, "otlp")?;
+    let mut otlp = export.otlp.clone();
+    let own = [
+        ("service.name", settings.service_name.clone()),
+        ("service.version", settings.service_version.clone()),
+        ("service.instance.id", uuid()),
+        ("deployment.environment.name", settings.environment.clone()),
+    ];
+    // An attribute the operator gave stays, except the service's name, which has a setting of its own.
+    otlp.resource.retain(|(key, _)| key != "service.name");
+    for (key, value) in own {
+        if !otlp.resource.iter().any(|(given, _)| given == key) {
+            otlp.resource.push((key.to_owned(), value));
+        }
+    }
+    let sink = OtlpSink::new(&otlp)?;
+    Delivery::spawn("otlp", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+        StartError::Delivery {
+            signal: "spans",
+            source,
+        }
+    })
+}
+
+/// A random UUID (version 4), as the semantic conventions recommend for `service.instance.id`.
+fn uuid() -> String {
+    let mut bytes = gatewayz_tracing::id::new_trace_id().to_bytes();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut hex = Vec::with_capacity(36);
+    for (part, range) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
+        if part > 0 {
+            hex.push(b'-');
+        }
+        gatewayz_tracing::id::write_hex(bytes.get(range).unwrap_or_default(), &mut hex);
+    }
+    String::from_utf8_lossy(&hex).into_owned()
+}
+
+/// Tells the log layer what a span's extensions know, so that a line carries the ids of its span.
+fn read_facts(extensions: &Extensions<'_>, facts: &mut SpanFacts) {
+    let Some(state) = extensions.get::<SpanState>() else {
+        return;
+    };
+    if facts.trace_id.is_none() {
+        let context = &state.identity().context;
+        facts.trace_id = Some(context.trace_id.to_bytes());
+        facts.span_id = Some(context.span_id.to_bytes());
+    }
+    if let SpanState::Server(server) = state
+        && let Some(head) = server.attachment_as::<RequestHead>()
+    {
+        facts.endpoint = Some(Arc::clone(&head.endpoint));
+        facts.method = Some(head.method);
+        facts.route.clone_from(&head.route);
+    }
+}

@@ -1,0 +1,128 @@
+//! The command line: serve, or one of the small jobs around it.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use gatewayz_admin_auth::keygen;
+use gatewayz_config::{ExposeSecret, Values};
+
+use crate::server::Server;
+use crate::settings::{self, Settings};
+use crate::state::State;
+use crate::{banner, health_check, openapi, wiring};
+
+/// The exit status for settings that cannot be used: `EX_CONFIG` of sysexits.h.
+const EXIT_SETTINGS: u8 = 78;
+/// A process ended by signal N exits with this plus N, by the shells' convention.
+const EXIT_SIGNAL: i32 = 128;
+
+/// An inference gateway whose every request leaves a metric, a log line and a trace that agree.
+///
+/// Settings come from environment variables and files; docs/CONFIGURATION.md lists them.
+#[derive(Debug, Parser)]
+#[command(name = "gatewayz-api", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Run the service (the default)
+    Serve,
+    /// Print every setting with its source, and every mistake; exits 78 on a mistake
+    CheckConfig,
+    /// Make an admin key and the digest to configure
+    Keygen,
+    /// Ask the service on this host for /ready; exits 1 when it is not (for containers)
+    Healthcheck,
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Does what the arguments ask for.
+///
+/// # Errors
+/// Whatever kept the command from its end.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve(&settings::load()),
+        Command::CheckConfig => check_config(&settings::load()),
+        Command::Keygen => {
+            let key = keygen().context("make an admin key")?;
+            writeln!(
+                io::stdout(),
+                "ADMIN_API_KEY={}\nADMIN_API_KEYS_SHA256={}\n\n# Keep the first line for the callers; the service needs only the second.",
+                key.plain.expose_secret(),
+                key.hash_entry
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Healthcheck => health_check::run(&settings::load()),
+        Command::Openapi => {
+            writeln!(io::stdout(), "{:#}", openapi::document())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn serve(values: &Values) -> anyhow::Result<ExitCode> {
+    let settings = match Settings::from_values(values) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            write!(io::stderr(), "{mistakes}")?;
+            return Ok(ExitCode::from(EXIT_SETTINGS));
+        }
+    };
+    actix_web::rt::System::new().block_on(async {
+        let plane_registry = prometheus::Registry::new();
+        let telemetry = wiring::start_telemetry(&settings, plane_registry.clone())?;
+        let started = start(settings, values, telemetry.clone(), plane_registry);
+        let ended = match started {
+            Ok(server) => server.run_until_stopped().await.context("serve"),
+            Err(error) => {
+                // What was logged until here must not be lost with the start.
+                let _ = telemetry.shutdown(std::time::Instant::now() + std::time::Duration::from_secs(1));
+                Err(error)
+            }
+        }?;
+        banner::farewell(&ended.telemetry)?;
+        Ok(match ended.hurried_by {
+            Some(signal) => ExitCode::from(u8::try_from(EXIT_SIGNAL + signal).unwrap_or(1)),
+            None => ExitCode::SUCCESS,
+        })
+    })
+}
+
+fn start(
+    settings: Settings,
+    values: &Values,
+    telemetry: gatewayz_telemetry::Telemetry,
+    plane_registry: prometheus::Registry,
+) -> anyhow::Result<Server> {
+    let guard = wiring::admin_guard(&settings, &telemetry)?;
+    for warning in values.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let state = Arc::new(State::new(settings, values.describe(), telemetry, plane_registry));
+    let server = Server::bind(Arc::clone(&state), guard)?;
+    banner::greeting(&state.settings, server.address())?;
+    Ok(server)
+}
+
+fn check_config(values: &Values) -> anyhow::Result<ExitCode> {
+    write!(io::stdout(), "{values}")?;
+    for warning in values.warnings() {
+        writeln!(io::stderr(), "warning: {warning}")?;
+    }
+    match Settings::from_values(values) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(mistakes) => {
+            write!(io::stderr(), "{mistakes}")?;
+            Ok(ExitCode::from(EXIT_SETTINGS))
+        }
+    }
+}

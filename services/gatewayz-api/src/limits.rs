@@ -1,0 +1,87 @@
+//! Bounds on what a request may bring, checked before anything reads it.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::{JsonPayloadError, PathError};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest};
+
+use crate::problem::Problem;
+
+/// Longest request target, in bytes.
+pub const URI_MAX_BYTES: usize = 8 * 1024;
+/// Most bytes in all header names and values.
+pub const HEAD_MAX_BYTES: usize = 32 * 1024;
+/// Longest body.
+pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+
+const KNOWN_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// Refuses what is out of bounds; everything else goes on.
+///
+/// # Errors
+/// Those of the inner service.
+pub async fn enforce<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Some(problem) = violation(&request) {
+        let mut response = problem.response();
+        if problem.status == StatusCode::METHOD_NOT_ALLOWED {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"));
+        }
+        // The rest of such a request is not worth reading.
+        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        return Ok(request.into_response(response).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
+}
+
+fn violation(request: &ServiceRequest) -> Option<Problem> {
+    if !KNOWN_METHODS.contains(&request.method().as_str()) {
+        return Some(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not known here."));
+    }
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > URI_MAX_BYTES {
+        return Some(Problem::new(StatusCode::URI_TOO_LONG, "The request target is longer than 8 KiB."));
+    }
+    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if head > HEAD_MAX_BYTES {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Some(Problem::new(status, "The request's headers are longer than 32 KiB."));
+    }
+    let encoded = request.headers().get_all(CONTENT_ENCODING).any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Some(Problem::new(status, "Send the body without Content-Encoding."));
+    }
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > BODY_MAX_BYTES as u64) {
+        return Some(too_large());
+    }
+    None
+}
+
+fn too_large() -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is longer than this endpoint takes.")
+}
+
+/// Answers a JSON body that cannot be read.
+pub fn json_error(error: JsonPayloadError, _request: &HttpRequest) -> Error {
+    match error {
+        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => too_large(),
+        JsonPayloadError::ContentType => {
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, "The body is not the JSON this endpoint takes; see /docs."),
+    }
+    .into()
+}
+
+/// Answers a path parameter that cannot be read.
+pub fn path_error(_error: PathError, _request: &HttpRequest) -> Error {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path; see /docs.").into()
+}

@@ -1,0 +1,183 @@
+//! The server's life: bind, serve, drain, flush.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
+use actix_web::{App, HttpServer, web};
+use gatewayz_admin_auth::Guard;
+use gatewayz_telemetry::ShutdownReport;
+
+use crate::plane::{self, PlaneError};
+use crate::settings::ShutdownSettings;
+use crate::state::State;
+use crate::{limits, problem, routes};
+
+/// Longest pause between two requests of a connection; load balancers commonly keep theirs for 60 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A client that does not finish its head in this time is turned away.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections each worker serves at a time.
+const CONNECTIONS_MAX: usize = 1024;
+
+/// Why the service could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address is taken, not ours, or needs rights.
+    #[error("listen on {address}")]
+    Listen {
+        /// HOST and PORT.
+        address: SocketAddr,
+        /// The system's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The plane's metrics clash.
+    #[error("measure the instrumentation plane")]
+    Plane(#[from] PlaneError),
+    /// The process may not watch signals.
+    #[error("watch for SIGTERM and SIGINT")]
+    Signals(#[source] io::Error),
+}
+
+/// A server that is bound and serves as soon as it is polled.
+pub struct Server {
+    server: actix_web::dev::Server,
+    address: SocketAddr,
+    state: Arc<State>,
+    stops: Stops,
+}
+
+/// How the service ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The signal that hurried it, after a first one had asked it to stop.
+    pub hurried_by: Option<i32>,
+    /// What telemetry left behind.
+    pub telemetry: ShutdownReport,
+}
+
+impl Server {
+    /// Binds the address of the settings. Must be called inside actix's system.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn bind(state: Arc<State>, guard: Guard) -> Result<Self, BindError> {
+        let settings = state.settings.server.clone();
+        let plane = plane::middleware(state.plane_registry.clone())?;
+        let app_state = Arc::clone(&state);
+        let requests = state.telemetry.requests().with_problem_page(problem::panicked);
+        let mut server = HttpServer::new(move || {
+            App::new()
+                .app_data(web::Data::from(Arc::clone(&app_state)))
+                .app_data(web::PayloadConfig::new(limits::BODY_MAX_BYTES))
+                .configure(|config| routes::configure(config, &app_state.settings.server, &plane))
+                .wrap(guard.clone())
+                .wrap(from_fn(limits::enforce))
+                .wrap(requests.clone())
+        })
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .max_connections(CONNECTIONS_MAX)
+        // A response in several small writes waits 40 ms for the client's acknowledgement otherwise.
+        .tcp_nodelay(true)
+        // A client that shuts down its side is gone; its handler must not go on.
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(state.settings.shutdown.drain.as_secs().max(1))
+        .disable_signals();
+        if let Some(workers) = settings.workers {
+            server = server.workers(workers.get());
+        }
+        let wanted = SocketAddr::new(settings.host, settings.port);
+        let failed = |source| BindError::Listen { address: wanted, source };
+        let server = server.bind(wanted).map_err(failed)?;
+        let address = server.addrs().first().copied().unwrap_or(wanted);
+        state.set_bound_address(address);
+        let stops = Stops::watch().map_err(BindError::Signals)?;
+        Ok(Self { server: server.run(), address, state, stops })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains and flushes. A second signal hurries each step.
+    ///
+    /// # Errors
+    /// When the server itself fails.
+    pub async fn run_until_stopped(self) -> io::Result<Ended> {
+        let Self { server, state, mut stops, .. } = self;
+        let shutdown = state.settings.shutdown;
+        let handle = server.handle();
+        let mut serving = actix_web::rt::spawn(server);
+        let mut hurried_by = None;
+        let served = tokio::select! {
+            served = &mut serving => Some(served),
+            signal = stops.next() => {
+                tracing::info!(signal, "Stopping: /ready answers 503 from now on");
+                state.drain();
+                hurried_by = drain(&handle, &shutdown, &mut stops).await;
+                None
+            }
+        };
+        if served.is_none() {
+            // The handle's stop has returned, so the server's future is about to.
+            let _ = serving.await;
+        }
+        let flush = if hurried_by.is_some() { Duration::from_secs(1).min(shutdown.flush) } else { shutdown.flush };
+        let telemetry = state.telemetry.clone();
+        let flushed = web::block(move || telemetry.shutdown(Instant::now() + flush)).await;
+        let telemetry = flushed.map_err(|_| io::Error::other("the flush was cancelled"))?;
+        match served {
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(error)) => Err(io::Error::other(error)),
+            Some(Ok(Ok(()))) | None => Ok(Ended { hurried_by, telemetry }),
+        }
+    }
+}
+
+/// Serves while unready, then lets running requests finish; gives the signal that hurried it.
+async fn drain(handle: &ServerHandle, shutdown: &ShutdownSettings, stops: &mut Stops) -> Option<i32> {
+    tokio::select! {
+        () = actix_web::rt::time::sleep(shutdown.prestop) => {}
+        signal = stops.next() => {
+            handle.stop(false).await;
+            return Some(signal);
+        }
+    }
+    tokio::select! {
+        () = handle.stop(true) => None,
+        signal = stops.next() => {
+            handle.stop(false).await;
+            Some(signal)
+        }
+    }
+}
+
+/// The signals that stop the service.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn watch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
+}

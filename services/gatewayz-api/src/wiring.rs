@@ -1,0 +1,230 @@
+//! From settings to running telemetry and an admin guard.
+
+use gatewayz_admin_auth::{AdminKeys, Guard, Published};
+use gatewayz_delivery::{QueueSettings, RetryPolicy};
+use gatewayz_logging::Format;
+use gatewayz_metrics::{Family, RegistrySettings, Samples, SeriesError};
+use gatewayz_telemetry::{
+    ExportSettings, LogSettings, LokiExport, PrometheusFamilies, StartError, Telemetry, TelemetrySettings,
+    TraceSettings,
+};
+use gatewayz_tracing::otlp::{OtlpSettings, Protocol};
+use gatewayz_tracing::sampler::{RootRule, SampleRatio, Sampler};
+
+use crate::settings::{
+    self, Environment, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression, OtlpExport, OtlpProtocol,
+    Settings,
+};
+use crate::state::VERSION;
+use crate::{problem, routes};
+
+/// Families the service feeds itself.
+pub const FAMILIES: &[Family] = &[Family::counter(
+    "admin_auth_attempts_total",
+    "Calls of admin endpoints, by how the key was judged.",
+    &["outcome", "reason"],
+)];
+
+/// Most bytes of one OTLP request; receivers refuse gRPC messages above 4 MiB unless told otherwise.
+const OTLP_BATCH_MAX_BYTES: usize = 7 * 512 * 1024;
+/// Spans are sent early at this size; a larger turn of the exporter would hold up requests.
+const OTLP_BATCH_BYTES: usize = 256 * 1024;
+/// Loki refuses for good what decodes to more than 4 MiB; this leaves room for labels and metadata.
+const LOKI_BATCH_MAX_BYTES: usize = 1024 * 1024;
+
+/// Why the service could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum WiringError {
+    /// A setting passed its own check but not that of its user.
+    #[error("use setting {name}: {problem}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Telemetry did not start.
+    #[error("start telemetry")]
+    Telemetry(#[from] StartError),
+    /// The metrics of the admin guard were refused.
+    #[error("register the admin metrics")]
+    Series(#[from] SeriesError),
+}
+
+/// Starts the three signals as the settings say.
+///
+/// # Errors
+/// When a setting cannot be used or the system refuses a thread.
+pub fn start_telemetry(settings: &Settings, plane_registry: prometheus::Registry) -> Result<Telemetry, WiringError> {
+    let telemetry = Telemetry::start(telemetry_settings(settings)?)?;
+    telemetry.registry().foreign(Box::new(PrometheusFamilies(plane_registry)));
+    Ok(telemetry)
+}
+
+/// The guard of the admin endpoints, with its figures on the metrics page.
+///
+/// # Errors
+/// When a key cannot be used.
+pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, WiringError> {
+    let environment = settings.service.environment;
+    let published =
+        if environment == Environment::Local { Published::Accepted } else { Published::Refused };
+    let digests: Vec<String> =
+        settings.admin.key_digests.iter().map(|(id, digest)| format!("{id}:{}", hex(digest))).collect();
+    let keys = AdminKeys::new(settings.admin.keys.iter().cloned(), &digests.join(","), published)
+        .map_err(|error| WiringError::Setting { name: "ADMIN_API_KEY", problem: error.to_string() })?;
+    match keys.disabled() {
+        Some(reason) => tracing::error!(reason = reason.detail(), "Admin endpoints answer 503"),
+        None if keys.holds_published_key() => {
+            tracing::warn!("The admin key is a published one; it is accepted in the local environment only");
+        }
+        None => {}
+    }
+    let guard = Guard::new(keys, routes::policy(environment))
+        .with_realm("gatewayz-admin")
+        .with_problem(|_request, status, refusal| problem::refused(status, refusal.title, refusal.detail));
+    let stats = guard.stats();
+    let collect = move |samples: &mut Samples<'_>| {
+        for family in FAMILIES {
+            for attempt in stats.snapshot() {
+                samples.counter(family, &[attempt.outcome, attempt.reason], attempt.count);
+            }
+        }
+    };
+    telemetry.registry().collector(FAMILIES, Box::new(collect))?;
+    Ok(guard)
+}
+
+fn telemetry_settings(settings: &Settings) -> Result<TelemetrySettings, WiringError> {
+    let service = &settings.service;
+    Ok(TelemetrySettings {
+        app_name: service.app_name.clone(),
+        service_name: service.service_name.clone(),
+        service_version: VERSION.to_owned(),
+        environment: service.environment.as_str().to_owned(),
+        log: log_settings(&settings.log)?,
+        traces: TraceSettings {
+            sampler: sampler(&settings.traces)?,
+            incoming_sampled_per_second: u32::try_from(settings.traces.incoming_sampled_per_second)
+                .unwrap_or(u32::MAX),
+            export: settings.traces.export.as_ref().map(|export| export_settings(export, settings)),
+        },
+        loki: settings.loki.push.as_ref().map(|push| loki_export(push, settings)),
+        metrics: RegistrySettings { legacy_aliases: settings.metrics.legacy_aliases, ..RegistrySettings::default() },
+        families: vec![FAMILIES],
+        silent_routes: routes::SILENT_ROUTES.to_vec(),
+    })
+}
+
+fn log_settings(log: &settings::LogSettings) -> Result<LogSettings, WiringError> {
+    let unusable = |error: gatewayz_logging::LevelParseError| WiringError::Setting {
+        name: "LOG_LEVEL",
+        problem: error.to_string(),
+    };
+    Ok(LogSettings {
+        format: match log.format {
+            LogFormat::Json => Format::Json,
+            LogFormat::Bunyan => Format::Bunyan,
+            LogFormat::Pretty => Format::Pretty,
+        },
+        levels: log.filter.parse().map_err(unusable)?,
+        line_max_bytes: log.max_line_bytes,
+        stdout_buffer_bytes: log.stdout_buffer_bytes,
+    })
+}
+
+fn sampler(traces: &settings::TracesSettings) -> Result<Sampler, WiringError> {
+    let ratio = |share: f64| {
+        SampleRatio::try_from(share).map(RootRule::TraceIdRatio).map_err(|error| WiringError::Setting {
+            name: "OTEL_TRACES_SAMPLER_ARG",
+            problem: error.to_string(),
+        })
+    };
+    if !traces.recording {
+        return Ok(Sampler::Root(RootRule::AlwaysOff));
+    }
+    Ok(match traces.sampler {
+        settings::Sampler::AlwaysOn => Sampler::Root(RootRule::AlwaysOn),
+        settings::Sampler::AlwaysOff => Sampler::Root(RootRule::AlwaysOff),
+        settings::Sampler::TraceIdRatio(share) => Sampler::Root(ratio(share)?),
+        settings::Sampler::ParentBasedAlwaysOn => Sampler::ParentBased(RootRule::AlwaysOn),
+        settings::Sampler::ParentBasedAlwaysOff => Sampler::ParentBased(RootRule::AlwaysOff),
+        settings::Sampler::ParentBasedTraceIdRatio(share) => Sampler::ParentBased(ratio(share)?),
+    })
+}
+
+fn export_settings(export: &OtlpExport, settings: &Settings) -> ExportSettings {
+    ExportSettings {
+        otlp: OtlpSettings {
+            protocol: match export.protocol {
+                OtlpProtocol::Grpc => Protocol::Grpc,
+                OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
+            },
+            endpoint: export.endpoint.clone(),
+            headers: export.headers.clone(),
+            gzip: export.compression == OtlpCompression::Gzip,
+            resource: settings.service.resource_attributes.clone(),
+        },
+        queue: QueueSettings {
+            capacity_bytes: export.queue_bytes,
+            capacity_records: export.max_queue_spans.unwrap_or(usize::MAX),
+            batch_bytes: OTLP_BATCH_BYTES.min(export.queue_bytes / 4),
+            batch_max_bytes: OTLP_BATCH_MAX_BYTES,
+            batch_max_records: export.max_batch_spans.unwrap_or(usize::MAX),
+            linger: export.schedule_delay,
+            ..QueueSettings::default()
+        },
+        retry: RetryPolicy {
+            attempt_timeout: export.timeout,
+            max_elapsed: export.retry_max_elapsed,
+            ..RetryPolicy::default()
+        },
+    }
+}
+
+fn loki_export(push: &LokiPush, settings: &Settings) -> LokiExport {
+    LokiExport {
+        loki: gatewayz_loki::LokiSettings {
+            push_url: push.url.clone(),
+            wire: match push.wire {
+                LokiWire::Protobuf => gatewayz_loki::Wire::Protobuf,
+                LokiWire::Json => gatewayz_loki::Wire::Json,
+            },
+            labels: gatewayz_loki::StreamLabels {
+                service: settings.service.service_name.clone(),
+                app: settings.service.app_name.clone(),
+                environment: settings.service.environment.as_str().to_owned(),
+            },
+            credentials: match &push.credentials {
+                LokiCredentials::None => gatewayz_loki::Credentials::None,
+                LokiCredentials::Basic { username, password } => gatewayz_loki::Credentials::Basic {
+                    username: username.clone(),
+                    password: password.clone(),
+                },
+                LokiCredentials::Bearer(token) => gatewayz_loki::Credentials::Bearer(token.clone()),
+            },
+            tenant: push.tenant_id.clone(),
+        },
+        queue: QueueSettings {
+            capacity_bytes: push.queue_bytes,
+            audit_reserve_bytes: push.queue_bytes / 20,
+            batch_bytes: push.batch_bytes,
+            batch_max_bytes: LOKI_BATCH_MAX_BYTES.max(push.batch_bytes),
+            linger: push.batch_wait,
+            ..QueueSettings::default()
+        },
+        retry: RetryPolicy {
+            attempt_timeout: push.timeout,
+            backoff_min: push.backoff_min,
+            backoff_max: push.backoff_max,
+            max_elapsed: push.retry_max_elapsed,
+            ..RetryPolicy::default()
+        },
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    gatewayz_tracing::id::write_hex(bytes, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
