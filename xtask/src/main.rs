@@ -5,6 +5,7 @@
     reason = "a command line tool speaks to its user"
 )]
 
+mod bench;
 mod ci;
 mod codegen;
 mod command;
@@ -58,6 +59,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Measure what a request costs on top of bare actix-web, and the service at rest.
+    ///
+    /// Workload W: GET /api/users/{id} on 32 keep-alive connections, one worker, release build, every request with
+    /// its metric, its JSON line on stdout and its span over OTLP/gRPC. Builds all peers first. Not a test: the
+    /// machine should have nothing else to do. Exits 1 when the service is above a limit or its signals disagree.
+    Bench(bench::Options),
     /// Run the service with ENVIRONMENT=local and restart it whenever its sources change.
     Dev {
         /// Arguments for gatewayz-api, after `--`.
@@ -74,6 +81,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::tidy(root),
         Task::Codegen { check: true } => codegen::check(root),
         Task::Codegen { check: false } => codegen::write(root),
+        Task::Bench(options) => bench::bench(root, &options),
         Task::Dev { arguments } => dev::dev(root, &arguments),
     };
     match succeeded {

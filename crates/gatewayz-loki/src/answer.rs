@@ -23,7 +23,10 @@ pub(crate) async fn read(response: Response, secrets: &[SecretString]) -> Attemp
     }
     let text = text(&answer, secrets);
     let colon = if text.is_empty() { "" } else { ": " };
-    let failure = Failure::new(status.to_string(), &format!("Loki answered {status}{colon}{text}"));
+    let failure = Failure::new(
+        status.to_string(),
+        &format!("Loki answered {status}{colon}{text}"),
+    );
     match status {
         501 | 505 => Attempt::Rejected(failure),
         408 | 429 | 500..=599 => Attempt::Retry { after, failure },
@@ -83,7 +86,10 @@ mod tests {
             "entry for stream '{app=\"x\"}' has timestamp too old: 2026",
             "entry for stream '",
         );
-        check("error found in #10 byte of ...|ur line|...", "error found in #10 byte of ...");
+        check(
+            "error found in #10 byte of ...|ur line|...",
+            "error found in #10 byte of ...",
+        );
         check("gzip: invalid header\n", "gzip: invalid header");
         check("", "");
     }

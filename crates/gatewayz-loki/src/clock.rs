@@ -7,17 +7,22 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Loki refuses lines further in the future than this (`creation_grace_period`).
 const FUTURE_MAX_NANOS: u64 = 600_000_000_000;
 
+/// Loki reads a time as a signed number, and loses the whole push that has a larger one.
+const TIME_MAX_NANOS: u64 = i64::MAX as u64;
+
 /// The first time not before `unix_nanos` that no other record has.
 ///
 /// Fixed when a record is written, so that every attempt to push it carries the same bytes.
 pub(crate) fn fix(unix_nanos: u64) -> u64 {
-    static CLOCK: LazyLock<Clock> = LazyLock::new(|| {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock::starting_at(nanos(since_epoch))
+    static CLOCK: LazyLock<(Clock, Instant)> = LazyLock::new(|| {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+        (
+            Clock::starting_at(nanos(since_epoch.unwrap_or_default())),
+            Instant::now(),
+        )
     });
-    static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let started = *STARTED;
-    CLOCK.fix(unix_nanos, || nanos(started.elapsed()))
+    let (clock, started) = &*CLOCK;
+    clock.fix(unix_nanos, || nanos(started.elapsed()))
 }
 
 struct Clock {
@@ -43,6 +48,7 @@ impl Clock {
             } else {
                 self.after_a_step(unix_nanos, last, elapsed())
             };
+            let fixed = fixed.min(TIME_MAX_NANOS);
             match self.last.compare_exchange_weak(last, fixed, Relaxed, Relaxed) {
                 Ok(_) => return fixed,
                 Err(seen) => last = seen,
@@ -58,7 +64,7 @@ impl Clock {
             // Loki has refused what was stamped out there, so going back breaks no order.
             return unix_nanos;
         }
-        expected.max(last.saturating_add(1))
+        expected.max(last + 1)
     }
 }
 
@@ -114,6 +120,14 @@ mod tests {
                 (START + 300, 300),
             ],
             &[START + 100, START + 10 * DAY, START + 300, START + 301],
+        );
+    }
+
+    #[test]
+    fn a_time_out_of_range_is_the_largest_that_loki_reads() {
+        check(
+            &[(u64::MAX, 0), (u64::MAX, 0), (START, 0)],
+            &[TIME_MAX_NANOS, TIME_MAX_NANOS, START],
         );
     }
 

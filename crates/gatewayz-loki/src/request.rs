@@ -103,8 +103,8 @@ impl Encoder {
             if let Some(stream) = streams.get_mut(record.level as usize) {
                 stream.push(Entry {
                     unix_nanos: record.unix_nanos,
-                    trace_id: record.trace_id.map(|id| hex(id)),
-                    span_id: record.span_id.map(|id| hex(id)),
+                    trace_id: record.trace_id.map(hex),
+                    span_id: record.span_id.map(hex),
                     line: line_text(record.line),
                 });
             }
@@ -144,7 +144,7 @@ impl Encoder {
 fn line_text(line: &[u8]) -> Cow<'_, str> {
     let mut text = String::from_utf8_lossy(line);
     if text.len() > LINE_MAX_BYTES {
-        let whole = text.floor_char_boundary(LINE_MAX_BYTES - CUT_MARK.len());
+        let whole = cut(&text, LINE_MAX_BYTES - CUT_MARK.len()).len();
         text.to_mut().truncate(whole);
         text.to_mut().push_str(CUT_MARK);
     }
@@ -152,9 +152,15 @@ fn line_text(line: &[u8]) -> Cow<'_, str> {
 }
 
 fn label_value(value: &str) -> String {
-    let cut = value.get(..value.floor_char_boundary(LABEL_VALUE_MAX_BYTES));
-    cut.unwrap_or_default()
-        .replace(|character: char| character.is_control(), " ")
+    cut(value, LABEL_VALUE_MAX_BYTES).replace(char::is_control, " ")
+}
+
+/// The longest start of `text` that is whole characters and at most `max_bytes`.
+fn cut(text: &str, max_bytes: usize) -> &str {
+    let end = (0..=max_bytes.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 fn hex<const BYTES: usize, const DIGITS: usize>(id: &[u8; BYTES]) -> [u8; DIGITS] {

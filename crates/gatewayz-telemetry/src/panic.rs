@@ -23,14 +23,22 @@ pub(crate) fn count() -> u64 {
     PANICS.load(Relaxed)
 }
 
-/// Replaces the default hook, which writes to stderr: a panic in a request is told on the request's line,
-/// any other by an ERROR event.
+/// Puts a hook before the present one: a panic in a request is told on the request's line, any other by an
+/// ERROR event and, because it ends a thread, by the present hook as well.
 pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| panic::set_hook(Box::new(tell)));
+    ONCE.call_once(|| {
+        let present = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !tell(info) {
+                present(info);
+            }
+        }));
+    });
 }
 
-fn tell(info: &PanicHookInfo<'_>) {
+/// Whether the request's line will tell it.
+fn tell(info: &PanicHookInfo<'_>) -> bool {
     PANICS.fetch_add(1, Relaxed);
     let text: String = payload_text(info.payload())
         .chars()
@@ -45,6 +53,7 @@ fn tell(info: &PanicHookInfo<'_>) {
     } else {
         tracing::error!(target: "gatewayz::panic", exception_type = "panic", "Panic: {message}");
     }
+    GUARDED.get()
 }
 
 /// Runs something that catches its panics, and turns what it caught into an exception with its place.

@@ -1,5 +1,8 @@
 //! What a service chooses about its telemetry.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use gatewayz_delivery::{QueueSettings, RetryPolicy};
 use gatewayz_logging::{Format, Levels};
 use gatewayz_loki::LokiSettings;
@@ -43,6 +46,8 @@ pub struct LogSettings {
     pub line_max_bytes: usize,
     /// Bound of the lines waiting to be written, in bytes.
     pub stdout_buffer_bytes: usize,
+    /// Where lines go instead of stdout; `None` is stdout.
+    pub file: Option<Arc<File>>,
 }
 
 /// Spans and their export.

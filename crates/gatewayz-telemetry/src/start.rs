@@ -272,7 +272,10 @@ fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<Delivery, St
         ..QueueSettings::default()
     };
     let observer = ExporterObserver::new(registry, "stdout")?;
-    let sink = Stdout::open().map_err(failed)?;
+    let sink = match &log.file {
+        Some(file) => Stdout::to(file.try_clone().map_err(failed)?),
+        None => Stdout::open().map_err(failed)?,
+    };
     Delivery::spawn(
         "stdout",
         sink,

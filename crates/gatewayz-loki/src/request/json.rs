@@ -16,10 +16,7 @@ pub(super) fn head(labels: &[(&str, String)]) -> Vec<u8> {
     out
 }
 
-pub(super) fn write<'a>(
-    streams: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<Entry<'a>>)>,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn write<'a>(streams: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<Entry<'a>>)>, out: &mut Vec<u8>) {
     out.extend_from_slice(br#"{"streams":["#);
     for (index, (head, entries)) in streams.enumerate() {
         if index > 0 {

@@ -33,10 +33,7 @@ pub(super) fn head(labels: &[(&str, String)]) -> Vec<u8> {
     out
 }
 
-pub(super) fn write<'a>(
-    streams: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<Entry<'a>>)>,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn write<'a>(streams: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<Entry<'a>>)>, out: &mut Vec<u8>) {
     for (head, entries) in streams {
         let entries_len: usize = entries.iter().map(|entry| field_len(entry_len(entry))).sum();
         out.push(tag::PUSH_STREAMS);

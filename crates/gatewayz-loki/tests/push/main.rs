@@ -1,0 +1,70 @@
+//! The sink against real sockets: what is sent, and what each answer leads to.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod answers;
+mod decode;
+mod hostile;
+mod receiver;
+mod wire;
+
+use std::time::Duration;
+
+use gatewayz_delivery::{Batch, Delivery, QueueSettings, RetryPolicy, Severity};
+use gatewayz_loki::{Credentials, LokiSettings, LokiSink, StreamLabels, Wire, record};
+
+/// 2025-12-17T19:33:20Z.
+const NOON: u64 = 1_766_000_000_000_000_000;
+const TRACE_ID: [u8; 16] = [
+    0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36,
+];
+const SPAN_ID: [u8; 8] = [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7];
+const ENOUGH: Duration = Duration::from_secs(20);
+
+fn settings(push_url: &str, wire: Wire) -> LokiSettings {
+    LokiSettings {
+        push_url: push_url.parse().unwrap(),
+        wire,
+        labels: StreamLabels {
+            service: "gatewayz-api".to_owned(),
+            app: "gatewayz".to_owned(),
+            environment: "local".to_owned(),
+        },
+        credentials: Credentials::None,
+        tenant: None,
+    }
+}
+
+fn batch(lines: &[&[u8]]) -> Batch {
+    let records: Vec<Vec<u8>> = lines
+        .iter()
+        .map(|line| {
+            let mut out = Vec::new();
+            record::write(NOON, "INFO", Some(TRACE_ID), Some(SPAN_ID), line, &mut out);
+            out
+        })
+        .collect();
+    Batch::from_records(records.iter().map(Vec::as_slice))
+}
+
+/// Sends only when told to flush, and gives up after three quick attempts.
+fn delivery(settings: &LokiSettings) -> Delivery {
+    let queue = QueueSettings {
+        linger: ENOUGH,
+        ..QueueSettings::default()
+    };
+    let retry = RetryPolicy {
+        attempt_timeout: ENOUGH,
+        backoff_min: Duration::ZERO,
+        backoff_max: Duration::ZERO,
+        max_attempts: 3,
+        split_suspect_bytes: usize::MAX,
+        ..RetryPolicy::default()
+    };
+    Delivery::spawn("loki", LokiSink::new(settings).unwrap(), queue, retry, None).unwrap()
+}
+
+fn push(delivery: &Delivery, level: &str, line: &str) {
+    delivery.queue().push(Severity::Warn, |out| {
+        record::write(NOON, level, Some(TRACE_ID), Some(SPAN_ID), line.as_bytes(), out);
+    });
+}

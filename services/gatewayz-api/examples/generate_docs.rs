@@ -1,0 +1,52 @@
+//! Writes the documents that the code generates: `--out DIRECTORY`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use gatewayz_api::{METRIC_GROUPS, openapi, settings};
+use gatewayz_metrics::Family;
+
+const METRICS_INTRODUCTION: &str = "\
+# Metrics
+
+Generated from the families that the crates declare by `cargo xtask codegen`; do not edit.
+
+`GET /metrics` answers in Prometheus text 0.0.4, or in OpenMetrics 1.0 with exemplars when the Accept header asks for it.
+Every `fastapi_*` metric has the label `app_name` (`APP_NAME`). `path` is the route template, or `unmatched`; `method` is
+a known one, or `_OTHER`. Label sets beyond the limit of a metric are recorded as `__other__` and counted by
+`telemetry_label_overflow_total`. Scrapes and probes (`/metrics`, `/live`, `/ready`) are in no `fastapi_*` metric.
+
+";
+
+/// Writes CONFIGURATION.md, METRICS.md and openapi.json.
+#[derive(Parser)]
+struct Arguments {
+    /// Directory to write to
+    #[arg(long)]
+    out: PathBuf,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { out } = Arguments::parse();
+    let documents = [
+        ("CONFIGURATION.md", settings::configuration_markdown()),
+        ("METRICS.md", metrics_markdown()),
+        ("openapi.json", format!("{:#}\n", openapi::document())),
+    ];
+    for (name, text) in documents {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn metrics_markdown() -> String {
+    let own: &[(&str, &[Family])] = &[("Registry", gatewayz_metrics::FAMILIES)];
+    let declared = METRIC_GROUPS.iter().copied().flatten();
+    let has_own = declared.clone().flat_map(|(_, families)| families.iter()).any(|family| own[0].1.contains(family));
+    let own = if has_own { &[] } else { own };
+    let groups: Vec<(&str, &[Family])> = declared.chain(own).copied().collect();
+    format!("{METRICS_INTRODUCTION}{}", gatewayz_metrics::markdown(&groups))
+}
