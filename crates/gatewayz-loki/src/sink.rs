@@ -115,6 +115,7 @@ async fn post(client: &Client, request: Request, deadline: Instant, secrets: &[S
     let exchange = async { Ok(answer::read(client.execute(request).await?, secrets).await) };
     let exchanged: Result<Result<Attempt, reqwest::Error>, _> = timeout_at(deadline.into(), exchange).await;
     // The connection goes back to the pool, or away, before the runtime stands still.
+    tokio::task::yield_now().await;
     let failure = match exchanged {
         Ok(Ok(attempt)) => return attempt,
         Ok(Err(error)) => {

@@ -11,6 +11,7 @@ use gatewayz_logging::{
 use gatewayz_loki::LokiSink;
 use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
 use gatewayz_tracing::otlp::OtlpSink;
+use gatewayz_tracing::w3c::StrictTraceContextPropagator;
 use gatewayz_tracing::{SpanState, Tracer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::Extensions;
@@ -50,6 +51,9 @@ pub enum StartError {
     /// The OTLP exporter cannot be built from its settings.
     #[error("build the OTLP exporter")]
     Otlp(#[from] gatewayz_tracing::otlp::BuildError),
+    /// The OpenTelemetry API's exporter cannot be built.
+    #[error("build the OpenTelemetry API's exporter")]
+    Api(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The Loki sink cannot be built from its settings.
     #[error("build the Loki sink")]
     Loki(#[from] gatewayz_loki::BuildError),
@@ -89,7 +93,8 @@ impl ShutdownReport {
 }
 
 impl Telemetry {
-    /// Starts the deliveries and installs the process's subscriber, log bridge and panic hook.
+    /// Starts the deliveries and installs the process's subscriber, log bridge, panic hook, and OpenTelemetry API
+    /// provider and propagator.
     ///
     /// No destination is contacted, so none has to be there.
     ///
@@ -146,6 +151,10 @@ impl Telemetry {
             .with(log.clone());
         tracing::subscriber::set_global_default(subscriber).map_err(|_| StartError::Installed)?;
         tracing_log::LogTracer::init().map_err(|_| StartError::Installed)?;
+        if let Some(provider) = tracer.api_provider()? {
+            opentelemetry::global::set_tracer_provider(provider);
+        }
+        opentelemetry::global::set_text_map_propagator(StrictTraceContextPropagator);
         panic::install_hook();
 
         let recorder = Arc::new(Recorder {

@@ -124,7 +124,7 @@ pub fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
 /// Appends a boolean attribute of the span.
 pub fn flag_attribute(key: &str, value: bool, out: &mut Vec<u8>) {
     attribute(ATTRIBUTE, key, out, |out| {
-        out.extend_from_slice(&[0x10, u8::from(value)])
+        out.extend_from_slice(&[0x10, u8::from(value)]);
     });
 }
 

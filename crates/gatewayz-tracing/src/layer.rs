@@ -55,11 +55,10 @@ impl SpanState {
 pub fn context_of(span: &Span) -> Option<TraceContext> {
     span.with_subscriber(|(id, dispatch)| {
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let context = span
-            .extensions()
+        let extensions = span.extensions();
+        extensions
             .get::<SpanState>()
-            .map(|state| state.identity().context.clone());
-        context
+            .map(|state| state.identity().context.clone())
     })
     .flatten()
 }

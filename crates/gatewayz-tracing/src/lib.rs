@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod api;
 pub mod encode;
 pub mod id;
 mod layer;
@@ -9,6 +10,7 @@ mod server_span;
 mod tracer;
 pub mod w3c;
 
+pub use api::otel_context;
 pub use layer::{SpanLayer, SpanState, context_of, current_context};
 pub use server_span::{Exception, PreparedServerSpan, ServerSpan, SpanEnd};
 pub use tracer::{SpanIdentity, Tracer};

@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use gatewayz_delivery::{Queue, Severity};
 use opentelemetry::trace::SpanId;
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 
+use crate::api;
 use crate::encode;
 use crate::id::{new_span_id, new_trace_id};
 use crate::layer::SpanLayer;
@@ -70,6 +73,19 @@ impl Tracer {
         SpanLayer::new(self.clone())
     }
 
+    /// A provider for code that speaks the OpenTelemetry API; its spans share this tracer's queue. `None` without
+    /// export.
+    ///
+    /// # Errors
+    /// When the official exporter refuses the environment's OTEL_EXPORTER_OTLP_* variables.
+    pub fn api_provider(&self) -> Result<Option<SdkTracerProvider>, ExporterBuildError> {
+        self.0
+            .export
+            .clone()
+            .map(|queue| api::provider(self.0.sampler, queue))
+            .transpose()
+    }
+
     /// Traces that were not kept because too many callers asked.
     #[must_use]
     pub fn limited_total(&self) -> u64 {
@@ -131,7 +147,7 @@ impl Tracer {
         }
         // Spans of one trace belong together, so none is shed before the queue is full.
         queue.push(Severity::Warn, |out| {
-            encode::span(identity, start_unix_nanos, end_unix_nanos, out, write_rest)
+            encode::span(identity, start_unix_nanos, end_unix_nanos, out, write_rest);
         });
     }
 }

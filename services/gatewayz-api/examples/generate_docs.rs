@@ -43,10 +43,6 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn metrics_markdown() -> String {
-    let own: &[(&str, &[Family])] = &[("Registry", gatewayz_metrics::FAMILIES)];
-    let declared = METRIC_GROUPS.iter().copied().flatten();
-    let has_own = declared.clone().flat_map(|(_, families)| families.iter()).any(|family| own[0].1.contains(family));
-    let own = if has_own { &[] } else { own };
-    let groups: Vec<(&str, &[Family])> = declared.chain(own).copied().collect();
+    let groups: Vec<(&str, &[Family])> = METRIC_GROUPS.iter().copied().flatten().copied().collect();
     format!("{METRICS_INTRODUCTION}{}", gatewayz_metrics::markdown(&groups))
 }

@@ -89,7 +89,9 @@ impl Access {
 }
 
 fn path_item(path: &str) -> Value {
-    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let names = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters: Vec<Value> = names
         .map(|name| {
             let schema = json!({ "type": "integer", "minimum": 0 });
@@ -123,8 +125,10 @@ fn operation(route: &Route) -> Value {
     }
     let given = ANSWERS.iter().find(|(path, _)| *path == route.path);
     let types = given.map_or(&["application/json"][..], |(_, types)| *types);
-    let content: Map<String, Value> =
-        types.iter().map(|content_type| ((*content_type).to_owned(), json!({}))).collect();
+    let content: Map<String, Value> = types
+        .iter()
+        .map(|content_type| ((*content_type).to_owned(), json!({})))
+        .collect();
     members.insert(
         "responses".to_owned(),
         json!({
@@ -138,7 +142,11 @@ fn operation(route: &Route) -> Value {
 fn operation_id(route: &Route) -> String {
     let path = route.path.replace(['{', '}'], "").replace(['-', '.'], "_");
     let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
-    let name = if words.is_empty() { "root".to_owned() } else { words.join("_") };
+    let name = if words.is_empty() {
+        "root".to_owned()
+    } else {
+        words.join("_")
+    };
     format!("{}_{name}", route.method.to_ascii_lowercase())
 }
 
@@ -169,7 +177,11 @@ mod tests {
         let mut ids = BTreeSet::new();
         for route in ROUTES {
             let operation = &document["paths"][route.path][route.method.to_ascii_lowercase()];
-            assert_eq!(operation["summary"], route.summary, "{} {}", route.method, route.path);
+            assert_eq!(
+                operation["summary"], route.summary,
+                "{} {}",
+                route.method, route.path
+            );
             assert!(ids.insert(operation["operationId"].to_string()));
         }
     }
@@ -191,7 +203,10 @@ mod tests {
     fn path_parameters_and_bodies_are_described() {
         let document = document();
 
-        assert_eq!(document["paths"]["/api/users/{id}"]["parameters"][0]["name"], "id");
+        assert_eq!(
+            document["paths"]["/api/users/{id}"]["parameters"][0]["name"],
+            "id"
+        );
         let change = &document["paths"]["/api/instrumentation/log-level"]["put"]["requestBody"];
         assert_eq!(
             change["content"]["application/json"]["schema"]["required"],

@@ -37,13 +37,20 @@ static TESTS: RateLimit = RateLimit::new(10, Duration::from_secs(60));
 /// 429 after ten tests within a minute.
 pub async fn test_trace(_admin: AdminIdentity, state: Data<State>) -> Result<HttpResponse, TestRefused> {
     admit()?;
-    let endpoint = state.settings.traces.export.as_ref().map(|export| &export.endpoint);
+    let endpoint = state
+        .settings
+        .traces
+        .export
+        .as_ref()
+        .map(|export| &export.endpoint);
     let reading = Reading::of(Signal::Traces, &state.telemetry);
     let made = make_spans();
     let (trace_id, span_id) = ids(made.as_ref());
     let settled = if made.is_some_and(|context| context.flags.is_sampled()) {
         let telemetry = state.telemetry.clone();
-        web::block(move || reading.settle(&telemetry)).await.map_err(|_| TestRefused::Stopping)?
+        web::block(move || reading.settle(&telemetry))
+            .await
+            .map_err(|_| TestRefused::Stopping)?
     } else {
         Settled::disabled("This trace is not sampled, so that nothing was exported.")
     };
@@ -73,7 +80,9 @@ pub async fn test_log(_admin: AdminIdentity, state: Data<State>) -> Result<HttpR
     let settled = web::block(move || delivery::settle_all(readings, &telemetry)).await;
     let [stdout, loki] = settled.map_err(|_| TestRefused::Stopping)?;
     let verdict = Verdict::of_all([stdout.verdict, loki.verdict]);
-    let error = [&stdout, &loki].into_iter().find_map(|settled| settled.error.clone());
+    let error = [&stdout, &loki]
+        .into_iter()
+        .find_map(|settled| settled.error.clone());
     Ok(answer(&json!({
         "status": verdict,
         "trace_id": trace_id,
@@ -111,8 +120,15 @@ pub async fn test_metrics(state: Data<State>) -> Result<HttpResponse, TestRefuse
     let context = context_of(&span);
     let (trace_id, span_id) = ids(context.as_ref());
     let shared = state.into_inner();
-    let tested = web::block(move || self_test(&shared, span)).await.map_err(|_| TestRefused::Stopping)?;
-    let SelfTest { prometheus, stdout, loki, tempo } = tested;
+    let tested = web::block(move || self_test(&shared, span))
+        .await
+        .map_err(|_| TestRefused::Stopping)?;
+    let SelfTest {
+        prometheus,
+        stdout,
+        loki,
+        tempo,
+    } = tested;
     let verdicts = [&prometheus, &stdout, &loki, &tempo].map(|settled| settled.verdict);
     let verdict = Verdict::of_all(verdicts);
     Ok(answer(&json!({
@@ -167,7 +183,9 @@ impl ResponseError for TestRefused {
 }
 
 fn admit() -> Result<(), TestRefused> {
-    TESTS.admit(Instant::now()).map_err(|wait| TestRefused::TooMany { wait })
+    TESTS
+        .admit(Instant::now())
+        .map_err(|wait| TestRefused::TooMany { wait })
 }
 
 /// Both spans are closed when this returns, so that they can be flushed.
@@ -215,7 +233,12 @@ fn self_test(state: &State, span: Span) -> SelfTest {
     let context = context_of(&span);
     let sampled = context.as_ref().is_some_and(|context| context.flags.is_sampled());
     let prometheus = span.in_scope(|| {
-        tracing::info!(provider = SELF_TEST, cache = SELF_TEST, test = true, "Self-test request");
+        tracing::info!(
+            provider = SELF_TEST,
+            cache = SELF_TEST,
+            test = true,
+            "Self-test request"
+        );
         count_request(state, context.as_ref())
     });
     drop(span);
@@ -223,12 +246,18 @@ fn self_test(state: &State, span: Span) -> SelfTest {
     if tempo.verdict == Verdict::Success && !sampled {
         tempo = Settled::disabled("This trace is not sampled, so that nothing of it was exported.");
     }
-    SelfTest { prometheus, stdout, loki, tempo }
+    SelfTest {
+        prometheus,
+        stdout,
+        loki,
+        tempo,
+    }
 }
 
 /// Sends the request and looks at the counter that is read for the metrics page.
 fn count_request(state: &State, context: Option<&TraceContext>) -> Settled {
-    let (Some(bound), Some(context), Some(counter)) = (state.bound_address(), context, health_counter(state)) else {
+    let (Some(bound), Some(context), Some(counter)) = (state.bound_address(), context, health_counter(state))
+    else {
         return Settled::disabled("The service does not know its own address.");
     };
     let before = counter.value();
@@ -249,7 +278,9 @@ fn count_request(state: &State, context: Option<&TraceContext>) -> Settled {
 }
 
 fn health_counter(state: &State) -> Option<Counter> {
-    let mut families = gatewayz_telemetry::FAMILIES.iter().flat_map(|(_, families)| families.iter());
+    let mut families = gatewayz_telemetry::FAMILIES
+        .iter()
+        .flat_map(|(_, families)| families.iter());
     let requests = families.find(|family| family.name == "fastapi_requests_total")?;
     let labels = [state.settings.service.app_name.as_str(), "GET", "/health", "200"];
     state.telemetry.registry().counter(requests, &labels).ok()
@@ -258,7 +289,10 @@ fn health_counter(state: &State) -> Option<Counter> {
 /// `null` where there is no span.
 fn ids(context: Option<&TraceContext>) -> (Value, Value) {
     match context {
-        Some(context) => (context.trace_id.to_string().into(), context.span_id.to_string().into()),
+        Some(context) => (
+            context.trace_id.to_string().into(),
+            context.span_id.to_string().into(),
+        ),
         None => (Value::Null, Value::Null),
     }
 }

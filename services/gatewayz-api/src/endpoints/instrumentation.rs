@@ -178,7 +178,9 @@ pub async fn environment_variables(_admin: AdminIdentity, state: Data<State>) ->
 
 /// A 200 answer that no cache keeps.
 pub(crate) fn answer(body: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, NO_STORE)).json(body)
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, NO_STORE))
+        .json(body)
 }
 
 /// Trace id and span id of the current span in hexadecimal; `none` outside of one.
@@ -221,7 +223,9 @@ fn delivery(health: &SignalHealth) -> Value {
     let Some(figures) = &health.figures else {
         return Value::Null;
     };
-    let by_reason = figures.losses().map(|(reason, count)| (reason.as_str().to_owned(), count.into()));
+    let by_reason = figures
+        .losses()
+        .map(|(reason, count)| (reason.as_str().to_owned(), count.into()));
     json!({
         "status": health.state.as_str(),
         "queued": figures.queued,
@@ -257,14 +261,22 @@ fn resource_attributes(state: &State) -> Map<String, Value> {
         ("service.version", VERSION),
         ("deployment.environment.name", service.environment.as_str()),
     ];
-    let given = service.resource_attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let given = service
+        .resource_attributes
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
     // An attribute the operator gave wins.
-    own.into_iter().chain(given).map(|(key, value)| (key.to_owned(), value.into())).collect()
+    own.into_iter()
+        .chain(given)
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect()
 }
 
 fn variables(state: &State, wanted: impl Fn(&Described) -> bool) -> Map<String, Value> {
     let wanted = state.described.iter().filter(|variable| wanted(variable));
-    wanted.map(|variable| (variable.name.to_owned(), json!(variable.value))).collect()
+    wanted
+        .map(|variable| (variable.name.to_owned(), json!(variable.value)))
+        .collect()
 }
 
 fn shown(state: &State, name: &str) -> Value {

@@ -86,7 +86,11 @@ pub async fn summary(state: Data<State>) -> HttpResponse {
     let own = state.telemetry.registry().exposed();
     let metrics: Vec<Value> = own
         .map(|metric| (metric.name, metric.kind, metric.help))
-        .chain(plane::FAMILIES.iter().map(|family| (family.name, family.kind, family.help)))
+        .chain(
+            plane::FAMILIES
+                .iter()
+                .map(|family| (family.name, family.kind, family.help)),
+        )
         .map(|(name, kind, help)| json!({ "name": name, "type": kind.as_str(), "description": help }))
         .collect();
     let mut summary = description(&state);
@@ -172,7 +176,10 @@ fn description(state: &State) -> Map<String, Value> {
             json!(["FastAPI Observability (ID: 16110)", "FastAPI Dashboard"]),
         ),
     ];
-    members.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()
+    members
+        .map(|(key, value)| (key.to_owned(), value))
+        .into_iter()
+        .collect()
 }
 
 /// Whether the request has exactly one `Authorization` header and it holds the token.
@@ -186,14 +193,16 @@ fn presents(headers: &HeaderMap, token: &SecretString) -> bool {
         return false;
     };
     // Digests have one length, so the comparison tells nothing of the token's.
-    let same = Sha256::digest(given.trim_start())
-        .ct_eq(&Sha256::digest(token.expose_secret()));
+    let same = Sha256::digest(given.trim_start()).ct_eq(&Sha256::digest(token.expose_secret()));
     scheme.eq_ignore_ascii_case("bearer") && bool::from(same)
 }
 
 /// All Accept headers as one list, as RFC 9110 section 5.3 reads them.
 fn joined(headers: &HeaderMap) -> Option<String> {
-    let values: Vec<&str> = headers.get_all(ACCEPT).filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<&str> = headers
+        .get_all(ACCEPT)
+        .filter_map(|value| value.to_str().ok())
+        .collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
@@ -203,7 +212,9 @@ struct Permit;
 impl Permit {
     fn take() -> Option<Self> {
         let more = |renders: usize| (renders < RENDERS_MAX).then_some(renders + 1);
-        RENDERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        RENDERS
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
+            .ok()?;
         Some(Self)
     }
 }
@@ -237,7 +248,10 @@ mod tests {
             (&["Basic a-token-of-some-length"], false),
             (&["Bearer a-token-of-some-lengt"], false),
             (&["Bearer a-token-of-some-length "], false),
-            (&["Bearer a-token-of-some-length", "Bearer a-token-of-some-length"], false),
+            (
+                &["Bearer a-token-of-some-length", "Bearer a-token-of-some-length"],
+                false,
+            ),
         ];
 
         for (values, opens) in cases {

@@ -21,7 +21,11 @@ fn all() -> impl Iterator<Item = &'static Query> {
 
 /// Every sample name of the catalog, aliases included.
 fn sample_names() -> BTreeSet<String> {
-    let families = METRIC_GROUPS.iter().copied().flatten().flat_map(|(_, families)| families.iter());
+    let families = METRIC_GROUPS
+        .iter()
+        .copied()
+        .flatten()
+        .flat_map(|(_, families)| families.iter());
     families
         .flat_map(|family| {
             let aliases = family.aliases.iter().map(|alias| alias.name);
@@ -30,7 +34,9 @@ fn sample_names() -> BTreeSet<String> {
                 Kind::Histogram => &["_bucket", "_sum", "_count"],
                 Kind::Counter | Kind::Gauge => &[""],
             };
-            names.flat_map(|name| suffixes.iter().map(move |suffix| format!("{name}{suffix}"))).collect::<Vec<_>>()
+            names
+                .flat_map(|name| suffixes.iter().map(move |suffix| format!("{name}{suffix}")))
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -73,7 +79,9 @@ fn every_metric_of_a_query_is_in_the_catalog() {
     let known = sample_names();
 
     let queries = all().filter(|query| query.datasource == Datasource::Prometheus);
-    let asked: Vec<String> = queries.flat_map(|query| metric_names(&query.filled(&FILL))).collect();
+    let asked: Vec<String> = queries
+        .flat_map(|query| metric_names(&query.filled(&FILL)))
+        .collect();
 
     assert!(asked.len() >= PANELS.len(), "{asked:?}");
     for name in asked {

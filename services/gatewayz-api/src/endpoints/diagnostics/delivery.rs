@@ -206,7 +206,10 @@ mod tests {
     fn a_record_that_was_refused_fails_the_test_with_the_reason() {
         let settled = judge(&status(5, 4, 1), &status(7, 5, 2), &flushed(true));
 
-        assert_eq!(settled, Settled::failed("1 lost: rejected.", Some("status 400".to_owned())));
+        assert_eq!(
+            settled,
+            Settled::failed("1 lost: rejected.", Some("status 400".to_owned()))
+        );
     }
 
     #[test]

@@ -21,7 +21,8 @@ pub(super) fn get_health(bound: SocketAddr, context: &TraceContext, timeout: Dur
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let traceparent = context.traceparent();
-    let mut request = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntraceparent: ".to_vec();
+    let mut request =
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntraceparent: ".to_vec();
     request.extend_from_slice(&traceparent);
     request.extend_from_slice(b"\r\n\r\n");
     stream.write_all(&request)?;

@@ -54,6 +54,9 @@ mod tests {
         let calls = [0, 20, 30, 59, 60, 61, 80].map(|seconds| limit.admit(after(seconds)));
 
         let wait = |seconds| Err(Duration::from_secs(seconds));
-        assert_eq!(calls, [Ok(()), Ok(()), wait(30), wait(1), Ok(()), wait(19), Ok(())]);
+        assert_eq!(
+            calls,
+            [Ok(()), Ok(()), wait(30), wait(1), Ok(()), wait(19), Ok(())]
+        );
     }
 }
