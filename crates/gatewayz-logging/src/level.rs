@@ -74,6 +74,16 @@ impl FromStr for Levels {
     }
 }
 
+impl Default for Levels {
+    /// INFO and above.
+    fn default() -> Self {
+        Self {
+            text: "info".to_owned(),
+            targets: Targets::new().with_default(LevelFilter::INFO),
+        }
+    }
+}
+
 impl Levels {
     /// The text it was read from.
     #[must_use]

@@ -24,10 +24,11 @@ pub struct LokiSettings {
 /// Format of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wire {
-    /// Protobuf, compressed with snappy.
+    /// Protobuf, compressed with snappy: about 600 ns of CPU and 120 bytes sent for a line of 413 bytes
+    /// (`examples/push_cost.rs`, one core of an AMD EPYC).
     #[default]
     Protobuf,
-    /// JSON, compressed with gzip, for proxies that read it.
+    /// JSON, compressed with gzip, for proxies that read it: about 1,900 ns and 80 bytes for the same line.
     Json,
 }
 

@@ -2,13 +2,18 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatewayz_delivery::{QueueSettings, RetryPolicy};
 use gatewayz_logging::{Format, Levels};
 use gatewayz_loki::LokiSettings;
 use gatewayz_metrics::{Family, RegistrySettings};
-use gatewayz_tracing::otlp::OtlpSettings;
-use gatewayz_tracing::sampler::Sampler;
+use gatewayz_tracing::otlp::{OtlpSettings, Protocol};
+use gatewayz_tracing::sampler::{RootRule, Sampler};
+use url::Url;
+
+/// Most bytes of one OTLP request; receivers refuse gRPC messages above 4 MiB unless told otherwise.
+const OTLP_BATCH_MAX_BYTES: usize = 7 * 512 * 1024;
 
 /// Everything [`Telemetry::start`](crate::Telemetry::start) needs.
 #[derive(Debug, Clone)]
@@ -33,6 +38,63 @@ pub struct TelemetrySettings {
     pub families: Vec<&'static [Family]>,
     /// Route templates whose requests leave no signal: scrapes and probes.
     pub silent_routes: Vec<&'static str>,
+}
+
+impl TelemetrySettings {
+    /// All three signals with sane bounds: JSON lines at INFO on stdout, every trace kept, nothing exported, and
+    /// `/metrics`, `/live` and `/ready` silent. Change any field before the start.
+    #[must_use]
+    pub fn new(service_name: &str, service_version: &str, environment: &str) -> Self {
+        Self {
+            app_name: service_name.to_owned(),
+            service_name: service_name.to_owned(),
+            service_version: service_version.to_owned(),
+            environment: environment.to_owned(),
+            log: LogSettings {
+                format: Format::Json,
+                levels: Levels::default(),
+                line_max_bytes: 16 * 1024,
+                stdout_buffer_bytes: 8 * 1024 * 1024,
+                file: None,
+            },
+            traces: TraceSettings {
+                sampler: Sampler::ParentBased(RootRule::AlwaysOn),
+                incoming_sampled_per_second: 1000,
+                export: None,
+            },
+            loki: None,
+            metrics: RegistrySettings::default(),
+            families: Vec::new(),
+            silent_routes: vec!["/metrics", "/live", "/ready"],
+        }
+    }
+}
+
+impl ExportSettings {
+    /// Export to an OTLP receiver: at least once while the process lives and for a minute of outage, at most
+    /// 16 MiB of spans waiting.
+    #[must_use]
+    pub fn new(protocol: Protocol, endpoint: Url) -> Self {
+        Self {
+            otlp: OtlpSettings {
+                protocol,
+                endpoint,
+                headers: Vec::new(),
+                gzip: false,
+                resource: Vec::new(),
+            },
+            queue: QueueSettings {
+                capacity_bytes: 16 * 1024 * 1024,
+                batch_max_bytes: OTLP_BATCH_MAX_BYTES,
+                linger: Duration::from_secs(1),
+                ..QueueSettings::default()
+            },
+            retry: RetryPolicy {
+                max_elapsed: Duration::from_secs(60),
+                ..RetryPolicy::default()
+            },
+        }
+    }
 }
 
 /// Log lines on stdout.

@@ -8,14 +8,10 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use actix_web::{App, HttpServer, web};
-use gatewayz_delivery::{QueueSettings, RetryPolicy};
-use gatewayz_logging::Format;
-use gatewayz_metrics::RegistrySettings;
-use gatewayz_telemetry::{ExportSettings, LogSettings, Telemetry, TelemetrySettings, TraceSettings};
+use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings};
 use gatewayz_testkit::http::Client;
 use gatewayz_testkit::otlp::{ReceivedSpan, Receiver};
-use gatewayz_tracing::otlp::{OtlpSettings, Protocol};
-use gatewayz_tracing::sampler::{RootRule, Sampler};
+use gatewayz_tracing::otlp::Protocol;
 use gatewayz_tracing::{current_context, otel_context, w3c};
 use opentelemetry::trace::{Span, Tracer};
 
@@ -132,7 +128,7 @@ async fn load_order(id: u64) -> String {
     tracing::info!(items = 3, level = "forged", "Order loaded\u{1b}[31m");
     let mut outgoing = String::new();
     w3c::inject(&current_context().unwrap(), &mut |_, value| {
-        outgoing.push_str(value)
+        outgoing.push_str(value);
     });
     outgoing
 }
@@ -145,36 +141,9 @@ fn read(mut file: File) -> String {
 }
 
 fn settings(receiver: &Receiver, lines: &File) -> TelemetrySettings {
-    TelemetrySettings {
-        app_name: "orders".into(),
-        service_name: "orders-api".into(),
-        service_version: "1.0.0".into(),
-        environment: "local".into(),
-        log: LogSettings {
-            format: Format::Json,
-            levels: "info".parse().unwrap(),
-            line_max_bytes: 16_384,
-            stdout_buffer_bytes: 1 << 20,
-            file: Some(Arc::new(lines.try_clone().unwrap())),
-        },
-        traces: TraceSettings {
-            sampler: Sampler::ParentBased(RootRule::AlwaysOn),
-            incoming_sampled_per_second: 1000,
-            export: Some(ExportSettings {
-                otlp: OtlpSettings {
-                    protocol: Protocol::Grpc,
-                    endpoint: receiver.grpc_endpoint().parse().unwrap(),
-                    headers: Vec::new(),
-                    gzip: false,
-                    resource: Vec::new(),
-                },
-                queue: QueueSettings::default(),
-                retry: RetryPolicy::default(),
-            }),
-        },
-        loki: None,
-        metrics: RegistrySettings::default(),
-        families: Vec::new(),
-        silent_routes: Vec::new(),
-    }
+    let mut settings = TelemetrySettings::new("orders-api", "1.0.0", "local");
+    let endpoint = receiver.grpc_endpoint().parse().unwrap();
+    settings.traces.export = Some(ExportSettings::new(Protocol::Grpc, endpoint));
+    settings.log.file = Some(Arc::new(lines.try_clone().unwrap()));
+    settings
 }

@@ -1,3 +1,54 @@
-//! A foreign service.
+//! Somebody else's service: the lines that mention telemetry are all that the three signals cost its authors.
+//!
+//! `cargo run -p instrumented-service`, then `curl 127.0.0.1:8080/orders/7` and `curl 127.0.0.1:8080/metrics`.
 
-fn main() {}
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings, metrics_page};
+use gatewayz_tracing::otlp::Protocol;
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut settings = TelemetrySettings::new("orders", env!("CARGO_PKG_VERSION"), "local");
+    settings.traces.export = Some(ExportSettings::new(
+        Protocol::Grpc,
+        "http://127.0.0.1:4317".parse()?,
+    ));
+    let telemetry = Telemetry::start(settings)?;
+
+    let shared = telemetry.clone();
+    HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::new(shared.clone()))
+            .route("/orders/{id}", web::get().to(order))
+            .route("/metrics", web::get().to(metrics))
+            .wrap(shared.requests())
+    })
+    .bind(("127.0.0.1", 8080))?
+    .run()
+    .await?;
+
+    let _ = web::block(move || telemetry.shutdown(Instant::now() + Duration::from_secs(5))).await?;
+    Ok(())
+}
+
+#[tracing::instrument]
+async fn order(id: web::Path<u64>) -> String {
+    tracing::info!(order = *id, "Order read");
+    format!("order {id}\n")
+}
+
+async fn metrics(request: HttpRequest, telemetry: web::Data<Telemetry>) -> HttpResponse {
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    let mut page = Vec::new();
+    let content_type = metrics_page(telemetry.registry(), accept, &mut page);
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, content_type))
+        .body(page)
+}

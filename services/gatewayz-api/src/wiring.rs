@@ -8,7 +8,7 @@ use gatewayz_telemetry::{
     ExportSettings, LogSettings, LokiExport, PrometheusFamilies, StartError, Telemetry, TelemetrySettings,
     TraceSettings,
 };
-use gatewayz_tracing::otlp::{OtlpSettings, Protocol};
+use gatewayz_tracing::otlp::Protocol;
 use gatewayz_tracing::sampler::{RootRule, SampleRatio, Sampler};
 
 use crate::settings::{
@@ -25,10 +25,6 @@ pub const FAMILIES: &[Family] = &[Family::counter(
     &["outcome", "reason"],
 )];
 
-/// Most bytes of one OTLP request; receivers refuse gRPC messages above 4 MiB unless told otherwise.
-const OTLP_BATCH_MAX_BYTES: usize = 7 * 512 * 1024;
-/// Spans are sent early at this size; a larger turn of the exporter would hold up requests.
-const OTLP_BATCH_BYTES: usize = 256 * 1024;
 /// Loki refuses for good what decodes to more than 4 MiB; this leaves room for labels and metadata.
 const LOKI_BATCH_MAX_BYTES: usize = 1024 * 1024;
 
@@ -155,32 +151,22 @@ fn sampler(traces: &settings::TracesSettings) -> Result<Sampler, WiringError> {
 }
 
 fn export_settings(export: &OtlpExport, settings: &Settings) -> ExportSettings {
-    ExportSettings {
-        otlp: OtlpSettings {
-            protocol: match export.protocol {
-                OtlpProtocol::Grpc => Protocol::Grpc,
-                OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
-            },
-            endpoint: export.endpoint.clone(),
-            headers: export.headers.clone(),
-            gzip: export.compression == OtlpCompression::Gzip,
-            resource: settings.service.resource_attributes.clone(),
-        },
-        queue: QueueSettings {
-            capacity_bytes: export.queue_bytes,
-            capacity_records: export.max_queue_spans.unwrap_or(usize::MAX),
-            batch_bytes: OTLP_BATCH_BYTES.min(export.queue_bytes / 4),
-            batch_max_bytes: OTLP_BATCH_MAX_BYTES,
-            batch_max_records: export.max_batch_spans.unwrap_or(usize::MAX),
-            linger: export.schedule_delay,
-            ..QueueSettings::default()
-        },
-        retry: RetryPolicy {
-            attempt_timeout: export.timeout,
-            max_elapsed: export.retry_max_elapsed,
-            ..RetryPolicy::default()
-        },
-    }
+    let protocol = match export.protocol {
+        OtlpProtocol::Grpc => Protocol::Grpc,
+        OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
+    };
+    let mut wired = ExportSettings::new(protocol, export.endpoint.clone());
+    wired.otlp.headers.clone_from(&export.headers);
+    wired.otlp.gzip = export.compression == OtlpCompression::Gzip;
+    wired.otlp.resource.clone_from(&settings.service.resource_attributes);
+    wired.queue.capacity_bytes = export.queue_bytes;
+    wired.queue.capacity_records = export.max_queue_spans.unwrap_or(usize::MAX);
+    wired.queue.batch_bytes = wired.queue.batch_bytes.min(export.queue_bytes / 4);
+    wired.queue.batch_max_records = export.max_batch_spans.unwrap_or(usize::MAX);
+    wired.queue.linger = export.schedule_delay;
+    wired.retry.attempt_timeout = export.timeout;
+    wired.retry.max_elapsed = export.retry_max_elapsed;
+    wired
 }
 
 fn loki_export(push: &LokiPush, settings: &Settings) -> LokiExport {

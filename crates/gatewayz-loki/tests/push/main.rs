@@ -48,6 +48,15 @@ fn batch(lines: &[&[u8]]) -> Batch {
 
 /// Sends only when told to flush, and gives up after three quick attempts.
 fn delivery(settings: &LokiSettings) -> Delivery {
+    let retry = RetryPolicy {
+        max_attempts: 3,
+        split_suspect_bytes: usize::MAX,
+        ..RetryPolicy::default()
+    };
+    delivery_with(settings, retry)
+}
+
+fn delivery_with(settings: &LokiSettings, retry: RetryPolicy) -> Delivery {
     let queue = QueueSettings {
         linger: ENOUGH,
         ..QueueSettings::default()
@@ -56,11 +65,13 @@ fn delivery(settings: &LokiSettings) -> Delivery {
         attempt_timeout: ENOUGH,
         backoff_min: Duration::ZERO,
         backoff_max: Duration::ZERO,
-        max_attempts: 3,
-        split_suspect_bytes: usize::MAX,
-        ..RetryPolicy::default()
+        ..retry
     };
-    Delivery::spawn("loki", LokiSink::new(settings).unwrap(), queue, retry, None).unwrap()
+    let sink = LokiSink::new(settings).unwrap();
+    let delivery = Delivery::spawn("loki", sink, queue, retry, None).unwrap();
+    // Its first look at the queue does not wait for company.
+    delivery.flush(ENOUGH);
+    delivery
 }
 
 fn push(delivery: &Delivery, level: &str, line: &str) {

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use gatewayz_delivery::{Attempt, Batch, QueueSettings, RetryPolicy, Severity, Sink};
+use gatewayz_delivery::{Attempt, Batch, RetryPolicy, Severity, Sink};
 use gatewayz_loki::{Credentials, LokiSink, Wire, record};
 use proptest::prelude::*;
 use secrecy::SecretString;
 
 use crate::decode::{Line, Pairs, lines};
 use crate::receiver::{Answer, Received, Receiver, status};
-use crate::{ENOUGH, NOON, SPAN_ID, TRACE_ID, batch, delivery, push, settings};
+use crate::{ENOUGH, NOON, SPAN_ID, TRACE_ID, batch, delivery, delivery_with, push, settings};
 
 const WIRES: [Wire; 2] = [Wire::Json, Wire::Protobuf];
 const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
@@ -217,18 +217,11 @@ fn every_attempt_carries_identical_bytes() {
 #[test]
 fn the_parts_of_a_batch_that_is_cut_in_half_carry_the_same_entries() {
     let receiver = Receiver::start([status(500), status(500), status(500)]);
-    let sink = LokiSink::new(&settings(receiver.url(), Wire::Protobuf)).unwrap();
-    let queue = QueueSettings {
-        linger: ENOUGH,
-        ..QueueSettings::default()
-    };
     let retry = RetryPolicy {
-        backoff_min: std::time::Duration::ZERO,
-        backoff_max: std::time::Duration::ZERO,
         split_suspect_bytes: 0,
         ..RetryPolicy::default()
     };
-    let delivery = gatewayz_delivery::Delivery::spawn("loki", sink, queue, retry, None).unwrap();
+    let delivery = delivery_with(&settings(receiver.url(), Wire::Protobuf), retry);
     for n in 0..9 {
         push(&delivery, LEVELS[n % LEVELS.len()], &format!("line {n}"));
     }

@@ -17,16 +17,10 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gatewayz_delivery::{QueueSettings, RetryPolicy};
-use gatewayz_logging::Format;
-use gatewayz_metrics::RegistrySettings;
-use gatewayz_telemetry::{
-    ExportSettings, LogSettings, Telemetry, TelemetrySettings, TraceSettings, metrics_page,
-};
+use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings, metrics_page};
 use gatewayz_testkit::otlp::{ReceivedSpan, Receiver, SpanKind};
 use gatewayz_testkit::scrape::Samples;
-use gatewayz_tracing::otlp::{OtlpSettings, Protocol};
-use gatewayz_tracing::sampler::{RootRule, Sampler};
+use gatewayz_tracing::otlp::Protocol;
 
 use self::clients::{CONCURRENCY, REMOTE_TRACES, ROUNDS, Seen};
 
@@ -63,42 +57,15 @@ fn settings(protocol: Protocol, receiver: &Receiver, lines: &File) -> TelemetryS
         Protocol::Grpc => receiver.grpc_endpoint(),
         Protocol::HttpProtobuf => format!("{}/v1/traces", receiver.http_endpoint()),
     };
-    TelemetrySettings {
-        app_name: "agree".into(),
-        service_name: "agree-api".into(),
-        service_version: "1.2.3".into(),
-        environment: "local".into(),
-        log: LogSettings {
-            format: Format::Json,
-            levels: "info".parse().unwrap(),
-            line_max_bytes: 16_384,
-            stdout_buffer_bytes: 8 << 20,
-            file: Some(Arc::new(lines.try_clone().unwrap())),
-        },
-        traces: TraceSettings {
-            sampler: Sampler::ParentBased(RootRule::AlwaysOn),
-            incoming_sampled_per_second: u32::MAX,
-            export: Some(ExportSettings {
-                otlp: OtlpSettings {
-                    protocol,
-                    endpoint: endpoint.parse().unwrap(),
-                    headers: Vec::new(),
-                    gzip: true,
-                    resource: vec![("team".into(), "platform".into())],
-                },
-                queue: QueueSettings {
-                    capacity_bytes: 16 << 20,
-                    linger: Duration::from_millis(50),
-                    ..QueueSettings::default()
-                },
-                retry: RetryPolicy::default(),
-            }),
-        },
-        loki: None,
-        metrics: RegistrySettings::default(),
-        families: Vec::new(),
-        silent_routes: vec!["/live"],
-    }
+    let mut export = ExportSettings::new(protocol, endpoint.parse().unwrap());
+    export.otlp.gzip = true;
+    export.otlp.resource = vec![("team".into(), "platform".into())];
+    export.queue.linger = Duration::from_millis(50);
+    let mut settings = TelemetrySettings::new("agree-api", "1.2.3", "local");
+    settings.log.file = Some(Arc::new(lines.try_clone().unwrap()));
+    settings.traces.export = Some(export);
+    settings.traces.incoming_sampled_per_second = u32::MAX;
+    settings
 }
 
 fn scrape(telemetry: &Telemetry) -> Samples {

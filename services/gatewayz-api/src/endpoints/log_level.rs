@@ -132,11 +132,13 @@ pub async fn reset(admin: AdminIdentity, state: Data<State>) -> HttpResponse {
 fn present(state: &State, limit: Option<&Limit>) -> HttpResponse {
     let levels = state.telemetry.levels();
     let running = limit.filter(|limit| !limit.task.is_finished());
-    let remaining = running.map(|limit| limit.ends.saturating_duration_since(Instant::now()).as_secs());
+    let remaining = running.map(|limit| limit.ends.saturating_duration_since(Instant::now()));
+    // Rounded up, so that a limit in force is never shown as 0.
+    let remaining_seconds = remaining.map(|remaining| remaining.as_secs_f64().ceil());
     answer(&json!({
         "levels": levels.current().as_str(),
         "configured": levels.configured().as_str(),
-        "ttl_remaining_seconds": remaining,
+        "ttl_remaining_seconds": remaining_seconds.map(|seconds| seconds as u64),
     }))
 }
 

@@ -1,0 +1,1 @@
+//! Who may call what: every route with every kind of key.

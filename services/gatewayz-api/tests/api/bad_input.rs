@@ -1,0 +1,1 @@
+//! What malformed requests are answered, and what they leave behind.

@@ -1,0 +1,1 @@
+//! What a start with mistakes in its settings says.

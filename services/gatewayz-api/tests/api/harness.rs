@@ -1,0 +1,106 @@
+//! Starts the service as a process on a free port and reads what it leaves.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use gatewayz_testkit::http::{Answer, Client};
+use gatewayz_testkit::process::Service;
+use gatewayz_testkit::scrape::Samples;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The key that the documentation publishes; accepted with `ENVIRONMENT=local` alone.
+pub const PUBLISHED_KEY: &str = "gw_live_wTfpLJ5VB28qMXpOAhr7Uw";
+/// Deadline of everything that is waited for.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A running service; killed when dropped.
+pub struct Api {
+    /// The process: its output, signals, exit.
+    pub service: Service,
+    /// Where it listens.
+    pub address: SocketAddr,
+    _directory: Option<TempDir>,
+}
+
+/// Starts the service with `PORT=0` and exactly these variables in a directory of its own, so without any env file.
+#[track_caller]
+pub fn spawn(environment: &[(&str, &str)]) -> Api {
+    let directory = tempfile::tempdir().unwrap();
+    let mut api = spawn_in(directory.path(), environment);
+    api._directory = Some(directory);
+    api
+}
+
+/// Starts the service with `PORT=0` and exactly these variables in this directory; in [`repository`] it finds the
+/// env files.
+#[track_caller]
+pub fn spawn_in(directory: &Path, environment: &[(&str, &str)]) -> Api {
+    let environment: Vec<(&str, &str)> = [("PORT", "0")].iter().chain(environment).copied().collect();
+    let service = Service::start(binary(), &[], &environment, directory).unwrap();
+    let address = service.wait_for_address(DEADLINE).unwrap();
+    Api {
+        service,
+        address,
+        _directory: None,
+    }
+}
+
+/// The built service.
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_gatewayz-api"))
+}
+
+/// The top of the checkout.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+impl Api {
+    /// A new connection to the service.
+    #[track_caller]
+    pub fn client(&self) -> Client {
+        Client::connect(self.address).unwrap()
+    }
+
+    /// The answer to `GET path` on a new connection.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, &[], b"")
+    }
+
+    /// The answer to any request on a new connection.
+    #[track_caller]
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.client().request(method, path, headers, body).unwrap()
+    }
+
+    /// The answer to any request with the published admin key.
+    #[track_caller]
+    pub fn admin(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let authorization = format!("Bearer {PUBLISHED_KEY}");
+        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+        self.request(method, path, &headers, body)
+    }
+
+    /// Every sample of the metrics page.
+    #[track_caller]
+    pub fn scrape(&self) -> Samples {
+        Samples::parse(&self.get("/metrics").text()).unwrap()
+    }
+
+    /// Log lines on stdout so far; a line that is not JSON fails the test.
+    #[track_caller]
+    pub fn lines(&self) -> Vec<Value> {
+        let lines = self.service.stdout();
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The first log line that fits, waited for: lines are written after the answer is sent.
+    #[track_caller]
+    pub fn wait_for_line(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let line = self.service.wait_for_stdout(DEADLINE, |line| fits(&serde_json::from_str(line).unwrap()));
+        serde_json::from_str(&line.unwrap()).unwrap()
+    }
+}

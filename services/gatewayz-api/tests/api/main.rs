@@ -1,0 +1,12 @@
+//! The service as its users meet it: the built binary, its answers, its log, its metrics.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod admin_matrix;
+mod bad_input;
+mod bad_settings;
+mod exposition;
+mod harness;
+mod log_lines;
+mod prometheus;
+mod seeds;
+mod shutdown;
