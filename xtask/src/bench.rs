@@ -83,7 +83,11 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<bool> {
 
 /// The load and the receiver of spans must not be what is slow, so they are not run unoptimised.
 fn in_release(root: &Path, options: &Options) -> Result<bool> {
-    let mut again = command(root, "cargo", &["run", "--quiet", "--release", "--package", "xtask", "--", "bench"]);
+    let mut again = command(
+        root,
+        "cargo",
+        &["run", "--quiet", "--release", "--package", "xtask", "--", "bench"],
+    );
     if options.quick {
         again.arg("--quick");
     }
@@ -91,7 +95,11 @@ fn in_release(root: &Path, options: &Options) -> Result<bool> {
     if let Some(only) = options.only.and_then(|only| name(only.to_possible_value())) {
         again.args(["--only", &only]);
     }
-    let peers: Vec<_> = options.peers.iter().filter_map(|peer| name(peer.to_possible_value())).collect();
+    let peers: Vec<_> = options
+        .peers
+        .iter()
+        .filter_map(|peer| name(peer.to_possible_value()))
+        .collect();
     again.args(["--peers", &peers.join(",")]);
     println!(".. build the load generator");
     succeeds(&mut again)
@@ -100,6 +108,9 @@ fn in_release(root: &Path, options: &Options) -> Result<bool> {
 /// The build folder that this program lies in, `target` unless somebody chose another.
 fn target_directory() -> Result<PathBuf> {
     let program = std::env::current_exe().context("find this program")?;
-    let target = program.parent().and_then(Path::parent).context("find the build folder")?;
+    let target = program
+        .parent()
+        .and_then(Path::parent)
+        .context("find the build folder")?;
     Ok(target.to_owned())
 }

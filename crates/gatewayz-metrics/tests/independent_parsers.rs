@@ -1,18 +1,13 @@
 //! The page in the eyes of parsers that are not ours: promtool and the Python client.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "which Python to use is the test runner's choice"
-)]
-
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::collections::BTreeMap;
 
 use gatewayz_metrics::{
     Alias, Exemplar, Family, ForeignFamilies, ForeignFamily, ForeignSeries, ForeignValue, Format, Kind,
     Registry, RegistrySettings, Unit, process,
 };
+use gatewayz_testkit::parsers::{PageFormat, ParserError, ReadSample, promtool, python_client};
+use gatewayz_testkit::skip;
 
 const REQUESTS: Family = Family::counter("fastapi_requests_total", "Requests.", &["method", "path"])
     .with_alias(&[Alias::always("fastapi_responses_total", "Responses.")]);
@@ -34,27 +29,6 @@ const SIZE: Family = Family::histogram(
 const RATE: Family = Family::gauge("provider_error_rate", "Share.", &["provider"]).with_unit(Unit::Ratio);
 const UNUSED: Family = Family::counter("panics_total", "Panics.", &["place"]);
 const FAMILIES: &[Family] = &[REQUESTS, DURATION, SIZE, RATE, UNUSED];
-
-/// Reads both pages and compares what it saw.
-const CHECK: &str = r#"
-import math, sys
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
-from prometheus_client.parser import text_string_to_metric_families as text
-
-def samples(parse, path):
-    with open(path, encoding="utf-8", newline="") as page:
-        families = list(parse(page.read()))
-    found = [sample for family in families for sample in family.samples]
-    exemplars = sum(1 for sample in found if sample.exemplar)
-    values = {(s.name, tuple(sorted(s.labels.items()))): "NaN" if math.isnan(s.value) else s.value for s in found}
-    assert len(values) == len(found), "a series is there twice"
-    return values, exemplars
-
-text_values, none = samples(text, sys.argv[1])
-open_metrics_values, exemplars = samples(open_metrics, sys.argv[2])
-assert text_values == open_metrics_values, set(text_values.items()) ^ set(open_metrics_values.items())
-print(len(text_values), none, exemplars)
-"#;
 
 struct Other;
 
@@ -126,67 +100,56 @@ fn pages() -> [String; 2] {
     })
 }
 
-fn skipped(tool: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {tool}: not installed");
-}
-
 #[test]
 fn promtool_finds_nothing_to_complain_about() {
     let [text, _] = pages();
-    let promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut promtool) = promtool else {
-        return skipped("promtool");
-    };
 
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let output = promtool.wait_with_output().unwrap();
+    let accepted = promtool(&text);
 
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && said.is_empty(),
-        "{}: {said}",
-        output.status
-    );
+    if let Err(ParserError::Missing(tool)) = &accepted {
+        return skip("promtool_finds_nothing_to_complain_about", tool);
+    }
+    accepted.unwrap();
 }
 
 #[test]
 fn the_python_client_reads_the_same_samples_from_both_pages() {
-    let python = std::env::var_os("GATEWAYZ_PYTHON").unwrap_or_else(|| "python3".into());
-    let probe = Command::new(&python)
-        .args(["-c", "import prometheus_client"])
-        .stderr(Stdio::null())
-        .status();
-    if !probe.is_ok_and(|status| status.success()) {
-        return skipped("prometheus_client");
-    }
-    let pages = pages();
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let files = ["page.txt", "page.openmetrics"].map(|name| folder.join(name));
-    for (file, page) in files.iter().zip(&pages) {
-        std::fs::write(file, page).unwrap();
-    }
+    let [text, open_metrics] = pages();
 
-    let output = Command::new(&python)
-        .args(["-c", CHECK])
-        .args(&files)
-        .output()
-        .unwrap();
+    let from_text = python_client(PageFormat::Text, &text);
+    let from_open_metrics = python_client(PageFormat::OpenMetrics, &open_metrics);
 
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+    if let Err(ParserError::Missing(tool)) = &from_text {
+        return skip("the_python_client_reads_the_same_samples_from_both_pages", tool);
+    }
+    let (from_text, from_open_metrics) = (from_text.unwrap(), from_open_metrics.unwrap());
+    let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+    let exemplars = open_metrics.matches(" # {trace_id=\"").count();
+    assert_eq!(from_text.len(), samples);
+    assert_eq!(values(&from_text), values(&from_open_metrics));
+    assert_eq!(
+        from_text
+            .iter()
+            .filter(|sample| sample.exemplar.is_some())
+            .count(),
+        0
     );
-    let samples = pages[0].lines().filter(|line| !line.starts_with('#')).count();
-    let exemplars = pages[1].matches(" # {trace_id=\"").count();
     assert!(exemplars > 10);
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        format!("{samples} 0 {exemplars}")
+        from_open_metrics
+            .iter()
+            .filter(|sample| sample.exemplar.is_some())
+            .count(),
+        exemplars
     );
+}
+
+#[track_caller]
+fn values(samples: &[ReadSample]) -> BTreeMap<(&str, &BTreeMap<String, String>), &str> {
+    let series = samples
+        .iter()
+        .map(|sample| ((sample.name.as_str(), &sample.labels), sample.value.as_str()));
+    let values: BTreeMap<_, _> = series.collect();
+    assert_eq!(values.len(), samples.len(), "a series is there twice");
+    values
 }

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod otlp;
+pub mod parsers;
 pub mod process;
 pub mod scrape;
 mod skip;

@@ -16,7 +16,11 @@ use crate::state::VERSION;
 pub fn greeting(settings: &Settings, address: SocketAddr) -> io::Result<()> {
     let service = &settings.service;
     let traces = match &settings.traces.export {
-        Some(export) => format!("OTLP {} to {}", export.protocol.as_str(), redacted_url(&export.endpoint)),
+        Some(export) => format!(
+            "OTLP {} to {}",
+            export.protocol.as_str(),
+            redacted_url(&export.endpoint)
+        ),
         None if settings.traces.recording => "ids only; set TEMPO_OTLP_GRPC_ENDPOINT to export".to_owned(),
         None => "off (OTEL_SDK_DISABLED)".to_owned(),
     };
@@ -24,14 +28,25 @@ pub fn greeting(settings: &Settings, address: SocketAddr) -> io::Result<()> {
         Some(push) => format!("JSON on stdout, pushed to {}", redacted_url(&push.url)),
         None => format!("{} on stdout", settings.log.format.as_str()),
     };
-    let metrics = if settings.metrics.token.is_some() { "with METRICS_TOKEN" } else { "open" };
-    let admin = match (settings.admin.keys.len() + settings.admin.key_digests.len(), service.environment) {
+    let metrics = if settings.metrics.token.is_some() {
+        "with METRICS_TOKEN"
+    } else {
+        "open"
+    };
+    let admin = match (
+        settings.admin.keys.len() + settings.admin.key_digests.len(),
+        service.environment,
+    ) {
         (0, _) => "closed: no ADMIN_API_KEY",
         (_, Environment::Local) => "with the admin key of deploy/env/local.env or yours",
         (_, Environment::Staging | Environment::Production) => "with an admin key",
     };
     let url = format!("http://{address}");
-    let (bold, plain) = if io::stderr().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    let (bold, plain) = if io::stderr().is_terminal() {
+        ("\x1b[1m", "\x1b[0m")
+    } else {
+        ("", "")
+    };
     write!(
         io::stderr(),
         "{bold}{name} {VERSION}{plain} ({environment}) on {bold}{url}{plain}
@@ -57,7 +72,11 @@ pub fn farewell(report: &ShutdownReport) -> io::Result<()> {
     let mut stderr = io::stderr();
     for (exporter, status) in &report.exporters {
         if status.discarded_total() > 0 {
-            write!(stderr, "{exporter}: {} of {} records delivered; lost:", status.delivered, status.created)?;
+            write!(
+                stderr,
+                "{exporter}: {} of {} records delivered; lost:",
+                status.delivered, status.created
+            )?;
             for (reason, count) in status.losses() {
                 write!(stderr, " {count} {}", reason.as_str())?;
             }

@@ -20,5 +20,8 @@ use gatewayz_metrics::Family;
 /// Every metric family of the service with the heading it stands under in docs/METRICS.md.
 pub const METRIC_GROUPS: &[&[(&str, &[Family])]] = &[
     gatewayz_telemetry::FAMILIES,
-    &[("Admin endpoints", wiring::FAMILIES), ("Instrumentation plane", plane::FAMILIES)],
+    &[
+        ("Admin endpoints", wiring::FAMILIES),
+        ("Instrumentation plane", plane::FAMILIES),
+    ],
 ];

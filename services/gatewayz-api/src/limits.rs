@@ -4,11 +4,12 @@ use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{JsonPayloadError, PathError};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue};
+use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest};
 
 use crate::problem::Problem;
+use crate::routes;
 
 /// Longest request target, in bytes.
 pub const URI_MAX_BYTES: usize = 8 * 1024;
@@ -17,8 +18,9 @@ pub const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Longest body.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
 
-const KNOWN_METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+const KNOWN_METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
 
 /// Refuses what is out of bounds; everything else goes on.
 ///
@@ -30,35 +32,64 @@ pub async fn enforce<B: MessageBody>(
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     if let Some(problem) = violation(&request) {
         let mut response = problem.response();
-        if problem.status == StatusCode::METHOD_NOT_ALLOWED {
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE"));
+        if problem.status == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(allow) = request
+                .match_pattern()
+                .and_then(|template| routes::allowed(&template))
+        {
+            response.headers_mut().insert(ALLOW, allow);
         }
         // The rest of such a request is not worth reading.
-        response.head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        response
+            .head_mut()
+            .set_connection_type(actix_web::http::ConnectionType::Close);
         return Ok(request.into_response(response).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
 }
 
 fn violation(request: &ServiceRequest) -> Option<Problem> {
+    // actix-web-prom would take an unknown method as a label value.
     if !KNOWN_METHODS.contains(&request.method().as_str()) {
-        return Some(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This method is not known here."));
+        return Some(match request.match_pattern() {
+            Some(_) => Problem::new(StatusCode::METHOD_NOT_ALLOWED, routes::METHOD_NOT_ALLOWED),
+            None => routes::not_found(),
+        });
     }
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
     if target > URI_MAX_BYTES {
-        return Some(Problem::new(StatusCode::URI_TOO_LONG, "The request target is longer than 8 KiB."));
+        return Some(Problem::new(
+            StatusCode::URI_TOO_LONG,
+            "The request target is longer than 8 KiB.",
+        ));
     }
-    let head: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let head: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
     if head > HEAD_MAX_BYTES {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Some(Problem::new(status, "The request's headers are longer than 32 KiB."));
+        return Some(Problem::new(
+            status,
+            "The request's headers are longer than 32 KiB.",
+        ));
     }
-    let encoded = request.headers().get_all(CONTENT_ENCODING).any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let encoded = request
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if encoded {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Some(Problem::new(status, "Send the body without Content-Encoding."));
     }
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > BODY_MAX_BYTES as u64) {
         return Some(too_large());
     }
@@ -66,17 +97,24 @@ fn violation(request: &ServiceRequest) -> Option<Problem> {
 }
 
 fn too_large() -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The request's body is longer than this endpoint takes.")
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "The request's body is longer than this endpoint takes.",
+    )
 }
 
 /// Answers a JSON body that cannot be read.
 pub fn json_error(error: JsonPayloadError, _request: &HttpRequest) -> Error {
     match error {
         JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => too_large(),
-        JsonPayloadError::ContentType => {
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
-        }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "The body is not the JSON this endpoint takes; see /docs."),
+        JsonPayloadError::ContentType => Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Send the body as application/json.",
+        ),
+        _ => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "The body is not the JSON this endpoint takes; see /docs.",
+        ),
     }
     .into()
 }

@@ -8,7 +8,9 @@ use prometheus::Registry;
 
 const NAMESPACE: &str = "gatewayz_instrumentation";
 const LABELS: &[&str] = &["path", "method", "status_code"];
-const BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5];
+const BUCKETS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5,
+];
 
 /// What appears on the page from this plane, for the catalog; actix-web-prom holds the samples.
 pub const FAMILIES: &[Family] = &[
@@ -39,7 +41,9 @@ pub struct PlaneError(String);
 /// # Errors
 /// When the registry has families of these names already.
 pub fn middleware(registry: Registry) -> Result<PrometheusMetrics, PlaneError> {
-    let labels = LabelsConfiguration::default().endpoint("path").status("status_code");
+    let labels = LabelsConfiguration::default()
+        .endpoint("path")
+        .status("status_code");
     let names = ActixMetricsConfiguration::default()
         .labels(labels)
         .http_requests_total_name("requests_total")

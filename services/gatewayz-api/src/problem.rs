@@ -26,7 +26,11 @@ impl Problem {
     /// The answer, for the current span's trace.
     #[must_use]
     pub fn response(self) -> HttpResponse {
-        refused(self.status, self.status.canonical_reason().unwrap_or("Error"), self.detail)
+        refused(
+            self.status,
+            self.status.canonical_reason().unwrap_or("Error"),
+            self.detail,
+        )
     }
 }
 
@@ -34,22 +38,35 @@ impl Problem {
 #[must_use]
 pub fn refused(status: StatusCode, title: &str, detail: &str) -> HttpResponse {
     let trace_id = current_context().map(|context| id::trace_id_hex(context.trace_id));
-    page(status, title, detail, trace_id.as_ref().and_then(|hex| str::from_utf8(hex).ok()))
+    page(
+        status,
+        title,
+        detail,
+        trace_id.as_ref().and_then(|hex| str::from_utf8(hex).ok()),
+    )
 }
 
 /// A problem answer whose texts and trace id the caller has.
 fn page(status: StatusCode, title: &str, detail: &str, trace_id: Option<&str>) -> HttpResponse {
-    let mut body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    let mut body =
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
     if let (Some(members), Some(trace_id)) = (body.as_object_mut(), trace_id) {
         members.insert("trace_id".into(), trace_id.into());
     }
-    HttpResponse::build(status).content_type("application/problem+json").body(body.to_string())
+    HttpResponse::build(status)
+        .content_type("application/problem+json")
+        .body(body.to_string())
 }
 
 /// The answer to a panic.
 #[must_use]
 pub fn panicked(status: StatusCode, trace_id: &str) -> HttpResponse {
-    page(status, "Internal Server Error", "The request failed; its trace id finds the reason in the log.", Some(trace_id))
+    page(
+        status,
+        "Internal Server Error",
+        "The request failed; its trace id finds the reason in the log.",
+        Some(trace_id),
+    )
 }
 
 impl fmt::Display for Problem {

@@ -19,6 +19,9 @@ const ADMIN_PREFIX: &str = "/api/instrumentation/";
 /// Longest body of the instrumentation plane's endpoints.
 const PLANE_BODY_MAX_BYTES: usize = 4 * 1024;
 
+/// What a path answers to a method it does not take.
+pub(crate) const METHOD_NOT_ALLOWED: &str = "This path takes other methods; see the Allow header.";
+
 /// Routes whose requests leave no signal.
 pub const SILENT_ROUTES: [&str; 3] = ["/metrics", "/live", "/ready"];
 
@@ -63,12 +66,40 @@ pub struct Route {
     handler: fn() -> actix_web::Route,
 }
 
-const fn get(path: &'static str, access: Access, plane: Plane, summary: &'static str, handler: fn() -> actix_web::Route) -> Route {
-    Route { method: "GET", path, access, plane, summary, body: None, handler }
+const fn get(
+    path: &'static str,
+    access: Access,
+    plane: Plane,
+    summary: &'static str,
+    handler: fn() -> actix_web::Route,
+) -> Route {
+    Route {
+        method: "GET",
+        path,
+        access,
+        plane,
+        summary,
+        body: None,
+        handler,
+    }
 }
 
-const fn post(path: &'static str, access: Access, plane: Plane, summary: &'static str, handler: fn() -> actix_web::Route) -> Route {
-    Route { method: "POST", path, access, plane, summary, body: None, handler }
+const fn post(
+    path: &'static str,
+    access: Access,
+    plane: Plane,
+    summary: &'static str,
+    handler: fn() -> actix_web::Route,
+) -> Route {
+    Route {
+        method: "POST",
+        path,
+        access,
+        plane,
+        summary,
+        body: None,
+        handler,
+    }
 }
 
 /// Every route, in the order of the documentation.
@@ -103,12 +134,14 @@ pub const ROUTES: &[Route] = &[
 /// The routes that this process serves.
 pub fn served(server: &ServerSettings) -> impl Iterator<Item = &'static Route> {
     let demo_routes = server.demo_routes;
-    ROUTES.iter().filter(move |route| demo_routes || route.path != "/api/users/{id}")
+    ROUTES
+        .iter()
+        .filter(move |route| demo_routes || route.path != "/api/users/{id}")
 }
 
 /// Adds every served route, each path with one answer for its other methods.
 pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane: &PrometheusMetrics) {
-    let mut by_path: BTreeMap<&str, Vec<&Route>> = BTreeMap::new();
+    let mut by_path: BTreeMap<&'static str, Vec<&Route>> = BTreeMap::new();
     for route in served(server) {
         by_path.entry(route.path).or_default().push(route);
     }
@@ -126,7 +159,9 @@ pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane
 }
 
 /// What the admin guard lets through, decided on the path as the router will read it.
-pub fn policy(environment: Environment) -> impl Fn(&ServiceRequest) -> Guarded + Clone + Send + Sync + 'static {
+pub fn policy(
+    environment: Environment,
+) -> impl Fn(&ServiceRequest) -> Guarded + Clone + Send + Sync + 'static {
     move |request| {
         let path = routed_path(request);
         let method = match request.method().as_str() {
@@ -135,9 +170,16 @@ pub fn policy(environment: Environment) -> impl Fn(&ServiceRequest) -> Guarded +
         };
         let mut of_path = ROUTES.iter().filter(|route| route.path == path).peekable();
         if of_path.peek().is_none() {
-            return if path.starts_with(ADMIN_PREFIX) { Guarded::Admin } else { Guarded::Open };
+            return if path.starts_with(ADMIN_PREFIX) {
+                Guarded::Admin
+            } else {
+                Guarded::Open
+            };
         }
-        match of_path.find(|route| route.method == method).map(|route| route.access) {
+        match of_path
+            .find(|route| route.method == method)
+            .map(|route| route.access)
+        {
             Some(Access::Open | Access::MetricsToken) => Guarded::Open,
             Some(Access::Optional) => Guarded::Optional,
             Some(Access::Admin) => Guarded::Admin,
@@ -150,48 +192,55 @@ pub fn policy(environment: Environment) -> impl Fn(&ServiceRequest) -> Guarded +
     }
 }
 
-fn resource(path: &str, routes: &[&Route]) -> Resource {
-    let mut resource = web::resource(path);
-    let mut allowed = Vec::new();
-    for route in routes {
-        let handler = (route.handler)();
-        resource = resource.route(match route.method {
-            "GET" => {
-                allowed.extend(["GET", "HEAD"]);
-                handler.guard(guard::Any(guard::Get()).or(guard::Head()))
-            }
-            "POST" => {
-                allowed.push("POST");
-                handler.guard(guard::Post())
-            }
-            "PUT" => {
-                allowed.push("PUT");
-                handler.guard(guard::Put())
-            }
-            _ => {
-                allowed.push("DELETE");
-                handler.guard(guard::Delete())
-            }
-        });
+/// The `Allow` header of a route template; `None` for one that is not in the table.
+#[must_use]
+pub fn allowed(template: &str) -> Option<HeaderValue> {
+    let methods = ROUTES.iter().filter(|route| route.path == template);
+    let methods: Vec<&str> = methods
+        .flat_map(|route| served_methods(route.method))
+        .copied()
+        .collect();
+    HeaderValue::from_str(&methods.join(", "))
+        .ok()
+        .filter(|_| !methods.is_empty())
+}
+
+/// A `GET` route also answers `HEAD`.
+fn served_methods(method: &'static str) -> &'static [&'static str] {
+    match method {
+        "GET" => &["GET", "HEAD"],
+        "POST" => &["POST"],
+        "PUT" => &["PUT"],
+        _ => &["DELETE"],
     }
-    let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or_else(|_| HeaderValue::from_static("GET"));
-    resource.default_service(web::to(move || {
-        let response = method_not_allowed(allow.clone());
-        async move { response }
-    }))
+}
+
+fn resource(path: &'static str, routes: &[&Route]) -> Resource {
+    let mut resource = web::resource(path);
+    for route in routes {
+        let methods = served_methods(route.method);
+        resource = resource.route((route.handler)().guard(guard::fn_guard(move |context| {
+            methods.contains(&context.head().method.as_str())
+        })));
+    }
+    resource.default_service(web::to(move || async move { method_not_allowed(path) }))
 }
 
 fn json_config(limit: usize) -> web::JsonConfig {
-    web::JsonConfig::default().limit(limit).error_handler(limits::json_error)
+    web::JsonConfig::default()
+        .limit(limit)
+        .error_handler(limits::json_error)
 }
 
-fn not_found() -> Problem {
+/// The answer where nothing is.
+pub(crate) fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path; see /docs.")
 }
 
-fn method_not_allowed(allow: HeaderValue) -> HttpResponse {
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path takes other methods; see the Allow header.");
-    let mut response = problem.response();
-    response.headers_mut().insert(ALLOW, allow);
+fn method_not_allowed(template: &str) -> HttpResponse {
+    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED).response();
+    if let Some(allow) = allowed(template) {
+        response.headers_mut().insert(ALLOW, allow);
+    }
     response
 }

@@ -76,8 +76,8 @@ impl Server {
                 .app_data(web::Data::from(Arc::clone(&app_state)))
                 .app_data(web::PayloadConfig::new(limits::BODY_MAX_BYTES))
                 .configure(|config| routes::configure(config, &app_state.settings.server, &plane))
-                .wrap(guard.clone())
                 .wrap(from_fn(limits::enforce))
+                .wrap(guard.clone())
                 .wrap(requests.clone())
         })
         .keep_alive(KEEP_ALIVE)
@@ -93,12 +93,20 @@ impl Server {
             server = server.workers(workers.get());
         }
         let wanted = SocketAddr::new(settings.host, settings.port);
-        let failed = |source| BindError::Listen { address: wanted, source };
+        let failed = |source| BindError::Listen {
+            address: wanted,
+            source,
+        };
         let server = server.bind(wanted).map_err(failed)?;
         let address = server.addrs().first().copied().unwrap_or(wanted);
         state.set_bound_address(address);
         let stops = Stops::watch().map_err(BindError::Signals)?;
-        Ok(Self { server: server.run(), address, state, stops })
+        Ok(Self {
+            server: server.run(),
+            address,
+            state,
+            stops,
+        })
     }
 
     /// Where it listens.
@@ -112,7 +120,12 @@ impl Server {
     /// # Errors
     /// When the server itself fails.
     pub async fn run_until_stopped(self) -> io::Result<Ended> {
-        let Self { server, state, mut stops, .. } = self;
+        let Self {
+            server,
+            state,
+            mut stops,
+            ..
+        } = self;
         let shutdown = state.settings.shutdown;
         let handle = server.handle();
         let mut serving = actix_web::rt::spawn(server);
@@ -130,14 +143,21 @@ impl Server {
             // The handle's stop has returned, so the server's future is about to.
             let _ = serving.await;
         }
-        let flush = if hurried_by.is_some() { Duration::from_secs(1).min(shutdown.flush) } else { shutdown.flush };
+        let flush = if hurried_by.is_some() {
+            Duration::from_secs(1).min(shutdown.flush)
+        } else {
+            shutdown.flush
+        };
         let telemetry = state.telemetry.clone();
         let flushed = web::block(move || telemetry.shutdown(Instant::now() + flush)).await;
         let telemetry = flushed.map_err(|_| io::Error::other("the flush was cancelled"))?;
         match served {
             Some(Ok(Err(error))) => Err(error),
             Some(Err(error)) => Err(io::Error::other(error)),
-            Some(Ok(Ok(()))) | None => Ok(Ended { hurried_by, telemetry }),
+            Some(Ok(Ok(()))) | None => Ok(Ended {
+                hurried_by,
+                telemetry,
+            }),
         }
     }
 }

@@ -34,7 +34,12 @@ pub struct State {
 impl State {
     /// The state of a service that is ready.
     #[must_use]
-    pub fn new(settings: Settings, described: Vec<Described>, telemetry: Telemetry, plane_registry: Registry) -> Self {
+    pub fn new(
+        settings: Settings,
+        described: Vec<Described>,
+        telemetry: Telemetry,
+        plane_registry: Registry,
+    ) -> Self {
         let metrics_token = settings.metrics.token.clone();
         Self {
             settings,

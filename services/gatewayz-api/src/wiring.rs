@@ -12,8 +12,8 @@ use gatewayz_tracing::otlp::Protocol;
 use gatewayz_tracing::sampler::{RootRule, SampleRatio, Sampler};
 
 use crate::settings::{
-    self, Environment, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression, OtlpExport, OtlpProtocol,
-    Settings,
+    self, Environment, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression, OtlpExport,
+    OtlpProtocol, Settings,
 };
 use crate::state::VERSION;
 use crate::{problem, routes};
@@ -51,9 +51,14 @@ pub enum WiringError {
 ///
 /// # Errors
 /// When a setting cannot be used or the system refuses a thread.
-pub fn start_telemetry(settings: &Settings, plane_registry: prometheus::Registry) -> Result<Telemetry, WiringError> {
+pub fn start_telemetry(
+    settings: &Settings,
+    plane_registry: prometheus::Registry,
+) -> Result<Telemetry, WiringError> {
     let telemetry = Telemetry::start(telemetry_settings(settings)?)?;
-    telemetry.registry().foreign(Box::new(PrometheusFamilies(plane_registry)));
+    telemetry
+        .registry()
+        .foreign(Box::new(PrometheusFamilies(plane_registry)));
     Ok(telemetry)
 }
 
@@ -63,12 +68,23 @@ pub fn start_telemetry(settings: &Settings, plane_registry: prometheus::Registry
 /// When a key cannot be used.
 pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, WiringError> {
     let environment = settings.service.environment;
-    let published =
-        if environment == Environment::Local { Published::Accepted } else { Published::Refused };
-    let digests: Vec<String> =
-        settings.admin.key_digests.iter().map(|(id, digest)| format!("{id}:{}", hex(digest))).collect();
-    let keys = AdminKeys::new(settings.admin.keys.iter().cloned(), &digests.join(","), published)
-        .map_err(|error| WiringError::Setting { name: "ADMIN_API_KEY", problem: error.to_string() })?;
+    let published = if environment == Environment::Local {
+        Published::Accepted
+    } else {
+        Published::Refused
+    };
+    let digests: Vec<String> = settings
+        .admin
+        .key_digests
+        .iter()
+        .map(|(id, digest)| format!("{id}:{}", hex(digest)))
+        .collect();
+    let keys = AdminKeys::new(settings.admin.keys.iter().cloned(), &digests.join(","), published).map_err(
+        |error| WiringError::Setting {
+            name: "ADMIN_API_KEY",
+            problem: error.to_string(),
+        },
+    )?;
     match keys.disabled() {
         Some(reason) => tracing::error!(reason = reason.detail(), "Admin endpoints answer 503"),
         None if keys.holds_published_key() => {
@@ -103,10 +119,21 @@ fn telemetry_settings(settings: &Settings) -> Result<TelemetrySettings, WiringEr
             sampler: sampler(&settings.traces)?,
             incoming_sampled_per_second: u32::try_from(settings.traces.incoming_sampled_per_second)
                 .unwrap_or(u32::MAX),
-            export: settings.traces.export.as_ref().map(|export| export_settings(export, settings)),
+            export: settings
+                .traces
+                .export
+                .as_ref()
+                .map(|export| export_settings(export, settings)),
         },
-        loki: settings.loki.push.as_ref().map(|push| loki_export(push, settings)),
-        metrics: RegistrySettings { legacy_aliases: settings.metrics.legacy_aliases, ..RegistrySettings::default() },
+        loki: settings
+            .loki
+            .push
+            .as_ref()
+            .map(|push| loki_export(push, settings)),
+        metrics: RegistrySettings {
+            legacy_aliases: settings.metrics.legacy_aliases,
+            ..RegistrySettings::default()
+        },
         families: vec![FAMILIES],
         silent_routes: routes::SILENT_ROUTES.to_vec(),
     })
@@ -132,10 +159,12 @@ fn log_settings(log: &settings::LogSettings) -> Result<LogSettings, WiringError>
 
 fn sampler(traces: &settings::TracesSettings) -> Result<Sampler, WiringError> {
     let ratio = |share: f64| {
-        SampleRatio::try_from(share).map(RootRule::TraceIdRatio).map_err(|error| WiringError::Setting {
-            name: "OTEL_TRACES_SAMPLER_ARG",
-            problem: error.to_string(),
-        })
+        SampleRatio::try_from(share)
+            .map(RootRule::TraceIdRatio)
+            .map_err(|error| WiringError::Setting {
+                name: "OTEL_TRACES_SAMPLER_ARG",
+                problem: error.to_string(),
+            })
     };
     if !traces.recording {
         return Ok(Sampler::Root(RootRule::AlwaysOff));
@@ -158,7 +187,10 @@ fn export_settings(export: &OtlpExport, settings: &Settings) -> ExportSettings {
     let mut wired = ExportSettings::new(protocol, export.endpoint.clone());
     wired.otlp.headers.clone_from(&export.headers);
     wired.otlp.gzip = export.compression == OtlpCompression::Gzip;
-    wired.otlp.resource.clone_from(&settings.service.resource_attributes);
+    wired
+        .otlp
+        .resource
+        .clone_from(&settings.service.resource_attributes);
     wired.queue.capacity_bytes = export.queue_bytes;
     wired.queue.capacity_records = export.max_queue_spans.unwrap_or(usize::MAX);
     wired.queue.batch_bytes = wired.queue.batch_bytes.min(export.queue_bytes / 4);

@@ -41,7 +41,13 @@ impl Facts {
         };
         let lines = server.stop()?;
         let spans = receiver.span_count() as u64;
-        Ok(Self { peer, requests, metric, lines, spans })
+        Ok(Self {
+            peer,
+            requests,
+            metric,
+            lines,
+            spans,
+        })
     }
 
     /// Whether every request left each of the peer's signals.
@@ -55,7 +61,12 @@ impl Facts {
 
 impl fmt::Display for Facts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { requests, lines, spans, .. } = self;
+        let Self {
+            requests,
+            lines,
+            spans,
+            ..
+        } = self;
         write!(formatter, "requests {requests}")?;
         if let Some(metric) = self.metric {
             write!(formatter, ", metric {metric}")?;
@@ -69,7 +80,11 @@ fn requests_counted(address: SocketAddr) -> Result<u64> {
     let page = Client::connect(address)
         .and_then(|mut client| client.get("/metrics", &[]))
         .context("read the metrics of the server")?;
-    ensure!(page.status == 200, "read the metrics of the server: status {}", page.status);
+    ensure!(
+        page.status == 200,
+        "read the metrics of the server: status {}",
+        page.status
+    );
     let samples = Samples::parse(&page.text()).context("read the metrics of the server")?;
     Ok(samples.sum("fastapi_requests_total", &[("path", "/api/users/{id}")]) as u64)
 }

@@ -62,7 +62,11 @@ pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<boo
             println!(
                 "  {:<14} {}: at most {} ms, {MUST_RESIDENT_MIB:.0} MiB, {:.1} %",
                 "",
-                if within { "within the limit" } else { "ABOVE THE LIMIT" },
+                if within {
+                    "within the limit"
+                } else {
+                    "ABOVE THE LIMIT"
+                },
                 MUST_START.as_millis(),
                 MUST_CPU * 100.0
             );
@@ -84,7 +88,8 @@ fn start(peer: Peer, target: &Path, receiver: &Receiver) -> Result<(Server, Dura
 }
 
 fn resident_mib(process: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).context("read the memory of the server")?;
+    let status =
+        fs::read_to_string(format!("/proc/{process}/status")).context("read the memory of the server")?;
     let kib: f64 = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))

@@ -46,13 +46,20 @@ pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<boo
         };
         let extra = per_request - bare;
         let ratio = per_request / bare;
-        println!("  {:<14} {per_request:>8.0}  {extra:>+8.0}  {ratio:>5.2} x   {facts}", peer.name());
+        println!(
+            "  {:<14} {per_request:>8.0}  {extra:>+8.0}  {ratio:>5.2} x   {facts}",
+            peer.name()
+        );
         if matches!(peer, Peer::Service | Peer::Lean) {
             let within = ratio <= MUST_RATIO && extra <= MUST_EXTRA;
             println!(
                 "  {:<14} {}: at most {MUST_EXTRA:+.0} and {MUST_RATIO:.2} x",
                 "",
-                if within { "within the limit" } else { "ABOVE THE LIMIT" }
+                if within {
+                    "within the limit"
+                } else {
+                    "ABOVE THE LIMIT"
+                }
             );
             passed &= within && facts.agree();
         }
@@ -81,5 +88,8 @@ fn count(peer: Peer, requests: u64, target: &Path) -> Result<(u64, Facts)> {
         .lines()
         .find_map(|line| line.strip_prefix("totals: "))
         .context("find the total in the profile")?;
-    Ok((total.trim().parse().context("read the total of the profile")?, facts))
+    Ok((
+        total.trim().parse().context("read the total of the profile")?,
+        facts,
+    ))
 }

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// The request of workload W.
-const REQUEST: &[u8] = b"GET /api/users/1 HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n";
+const REQUEST: &[u8] =
+    b"GET /api/users/1 HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n";
 /// Longest time without a single answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest answer that is read.
@@ -98,7 +99,10 @@ fn read_answer(mut stream: &TcpStream, received: &mut Vec<u8>) -> Result<bool> {
         Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
         Err(error) => return Err(error).context("read an answer"),
     }
-    ensure!(received.len() <= ANSWER_MAX_BYTES, "read an answer: it is too long");
+    ensure!(
+        received.len() <= ANSWER_MAX_BYTES,
+        "read an answer: it is too long"
+    );
     let Some(length) = answer_length(received)? else {
         return Ok(false);
     };
@@ -115,7 +119,8 @@ fn answer_length(received: &[u8]) -> Result<Option<usize>> {
     let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = str::from_utf8(received.get(..end).unwrap_or_default()).context("read the head of an answer")?;
+    let head =
+        str::from_utf8(received.get(..end).unwrap_or_default()).context("read the head of an answer")?;
     ensure!(
         head.starts_with("HTTP/1.1 200 "),
         "read an answer: {}",

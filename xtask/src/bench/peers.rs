@@ -65,7 +65,11 @@ impl Peer {
     /// When cargo cannot be started or the build fails.
     pub(crate) fn build(self, root: &Path, target: &Path) -> Result<()> {
         let mut cargo = match self {
-            Self::Service => command(root, "cargo", &["build", "--release", "--package", "gatewayz-api"]),
+            Self::Service => command(
+                root,
+                "cargo",
+                &["build", "--release", "--package", "gatewayz-api"],
+            ),
             Self::Bare | Self::Lean | Self::Usual | Self::SpanStandard | Self::SpanRecords => command(
                 &root.join("xtask/bench-peers"),
                 "cargo",

@@ -50,11 +50,17 @@ pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<boo
         }
     }
     cores.release()?;
-    let Some((bare, others)) = turns.split_first() else { return Ok(true) };
+    let Some((bare, others)) = turns.split_first() else {
+        return Ok(true);
+    };
     let mut passed = true;
     for (peer, turns) in peers.iter().skip(1).zip(others) {
         let ratio = |of: fn(&Turn) -> f64| -> Vec<f64> {
-            turns.iter().zip(bare).map(|(turn, bare)| of(turn) / of(bare)).collect()
+            turns
+                .iter()
+                .zip(bare)
+                .map(|(turn, bare)| of(turn) / of(bare))
+                .collect()
         };
         let (cpu, spread) = median_and_spread(ratio(|turn| turn.cpu_micros));
         let (throughput, _) = median_and_spread(ratio(|turn| turn.per_second));
@@ -64,12 +70,19 @@ pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<boo
             spread * 100.0
         );
         if spread > SPREAD_MAX {
-            println!("           too noisy to judge: the ratios are more than {:.0} % apart", SPREAD_MAX * 100.0);
+            println!(
+                "           too noisy to judge: the ratios are more than {:.0} % apart",
+                SPREAD_MAX * 100.0
+            );
         } else if matches!(peer, Peer::Service | Peer::Lean) {
             let within = cpu <= MUST_RATIO;
             println!(
                 "           {}: at most {MUST_RATIO:.2} x",
-                if within { "within the limit" } else { "ABOVE THE LIMIT" }
+                if within {
+                    "within the limit"
+                } else {
+                    "ABOVE THE LIMIT"
+                }
             );
             passed &= within;
         }
@@ -89,7 +102,9 @@ pub(crate) fn used(process: u32) -> Result<Duration> {
     let mut nanos = 0;
     for task in tasks.flatten() {
         // A thread that has just ended is not missed.
-        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
+            continue;
+        };
         let on_cpu = text.split(' ').next().unwrap_or_default();
         nanos += on_cpu.parse::<u64>().context("read the CPU time of a thread")?;
     }
@@ -115,7 +130,10 @@ impl Cores {
         let all = sched_getaffinity(None).context("read the cores of this process")?;
         let mut usable = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core));
         let (load, server) = (usable.next(), usable.next());
-        ensure!(load.is_some() && server.is_some(), "measure CPU time: two cores are needed");
+        ensure!(
+            load.is_some() && server.is_some(),
+            "measure CPU time: two cores are needed"
+        );
         Ok(Self {
             all,
             load: load.unwrap_or_default(),
@@ -131,8 +149,7 @@ impl Cores {
         let server = thread::scope(|scope| {
             let start = scope.spawn(|| {
                 pin(self.server)?;
-                let server = Server::start(&mut command);
-                server
+                Server::start(&mut command)
             });
             start.join().map_err(|_| anyhow::anyhow!("start the server"))?
         })?;

@@ -84,7 +84,10 @@ impl Server {
                 break status;
             }
             if Instant::now() > deadline {
-                bail!("wait for the server's end: not within {END:?}; it said: {}", self.said());
+                bail!(
+                    "wait for the server's end: not within {END:?}; it said: {}",
+                    self.said()
+                );
             }
             thread::sleep(Duration::from_millis(5));
         };
@@ -92,7 +95,9 @@ impl Server {
             bail!("the server ended with {status}; it said: {}", self.said());
         }
         let lines = self.stdout.take().context("take the count of lines")?;
-        lines.join().map_err(|_| anyhow::anyhow!("count the lines of the server"))
+        lines
+            .join()
+            .map_err(|_| anyhow::anyhow!("count the lines of the server"))
     }
 
     fn said(&self) -> String {
@@ -129,5 +134,8 @@ fn count_request_lines(output: impl Read) -> u64 {
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("http://")?;
     let end = rest.find(|symbol: char| !(symbol.is_ascii_digit() || ".:".contains(symbol)));
-    rest.get(..end.unwrap_or(rest.len()))?.trim_end_matches(['.', ':']).parse().ok()
+    rest.get(..end.unwrap_or(rest.len()))?
+        .trim_end_matches(['.', ':'])
+        .parse()
+        .ok()
 }

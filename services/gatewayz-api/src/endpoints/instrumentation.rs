@@ -86,11 +86,11 @@ pub async fn tempo_status(_admin: AdminIdentity, state: Data<State>) -> HttpResp
         "enabled": health.state != SignalState::Disabled,
         "otlp_http_endpoint": shown_url(traces.tempo_http_endpoint.as_ref()),
         "otlp_grpc_endpoint": shown_url(traces.tempo_grpc_endpoint.as_ref()),
-        "endpoint": shown_url(traces.export.as_ref().map(|export| &export.endpoint)),
         "protocol": traces.export.as_ref().map(|export| export.protocol.as_str()),
         "service_name": service.service_name,
         "environment": service.environment.as_str(),
         "resource_attributes": resource_attributes(&state),
+        "endpoint": shown_url(traces.export.as_ref().map(|export| &export.endpoint)),
         "delivery": delivery(&health),
         "timestamp": timestamp(),
     }))

@@ -8,6 +8,7 @@ use actix_web::http::header::{
 };
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
+use gatewayz_metrics::COLLECT_ERRORS;
 use gatewayz_telemetry::{SignalState, metrics_page};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
@@ -130,13 +131,19 @@ pub async fn health(state: Data<State>) -> HttpResponse {
     let telemetry = &state.telemetry;
     let (traces, loki, stdout) = (telemetry.traces(), telemetry.loki(), telemetry.stdout());
     let exports = traces.state != SignalState::Disabled;
+    let registry = telemetry.registry();
+    let collect_errors = registry
+        .counter(&COLLECT_ERRORS, &[])
+        .map_or(0, |errors| errors.value());
+    let page = if collect_errors > 0 { "degraded" } else { "healthy" };
     answer(&json!({
-        "status": overall(&state),
+        "status": if collect_errors > 0 { page } else { overall(&state) },
         "timestamp": timestamp(),
         "components": {
             "prometheus": {
-                "status": "healthy",
-                "registered_metrics": telemetry.registry().exposed().count() + plane::FAMILIES.len(),
+                "status": page,
+                "registered_metrics": registry.exposed().count() + plane::FAMILIES.len(),
+                "collect_errors_total": collect_errors,
             },
             "opentelemetry": {
                 "status": traces.state.as_str(),

@@ -1,5 +1,6 @@
 //! Keys of the instrumentation endpoints, and the exposition.
 
+use gatewayz_admin_auth::{AdminKeys, KeyError, Published};
 use gatewayz_config::{ExposeSecret, Group, Kind, Reader, SecretString, Setting};
 
 use super::Environment;
@@ -74,9 +75,9 @@ pub struct MetricsSettings {
 impl AdminSettings {
     pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Self {
         let key = reader.secret("ADMIN_API_KEY");
-        check_key(reader, "ADMIN_API_KEY", key.as_ref(), environment);
+        check_admin_key(reader, "ADMIN_API_KEY", key.as_ref(), environment);
         let file_key = reader.secret_file("ADMIN_API_KEY_FILE");
-        check_key(reader, "ADMIN_API_KEY_FILE", file_key.as_ref(), environment);
+        check_admin_key(reader, "ADMIN_API_KEY_FILE", file_key.as_ref(), environment);
         let digests = reader.secret("ADMIN_API_KEYS_SHA256");
         let key_digests = match digests
             .as_ref()
@@ -119,6 +120,25 @@ pub(super) fn check_header_text(reader: &mut Reader<'_>, name: &str, secret: Opt
     let Some(secret) = secret else { return };
     if !secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
         reader.mistake(name, "has characters other than visible ASCII");
+    }
+}
+
+/// Reports what the admin guard would not take, so that it is told with the other mistakes.
+fn check_admin_key(
+    reader: &mut Reader<'_>,
+    name: &str,
+    key: Option<&SecretString>,
+    environment: Environment,
+) {
+    check_key(reader, name, key, environment);
+    match AdminKeys::new(key.cloned(), "", Published::Accepted) {
+        Err(KeyError::Placeholder { .. }) => {
+            reader.mistake(name, "is a placeholder; make a key with `gatewayz-api keygen`");
+        }
+        Err(KeyError::TooShort { .. }) if environment == Environment::Local => {
+            reader.mistake(name, "is shorter than 16 characters");
+        }
+        Ok(_) | Err(_) => {}
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatewayz_testkit::http::{Answer, Client};
 use gatewayz_testkit::process::Service;
@@ -11,22 +11,22 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// The key that the documentation publishes; accepted with `ENVIRONMENT=local` alone.
-pub const PUBLISHED_KEY: &str = "gw_live_wTfpLJ5VB28qMXpOAhr7Uw";
+pub(crate) const PUBLISHED_KEY: &str = "gw_live_wTfpLJ5VB28qMXpOAhr7Uw";
 /// Deadline of everything that is waited for.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A running service; killed when dropped.
-pub struct Api {
+pub(crate) struct Api {
     /// The process: its output, signals, exit.
-    pub service: Service,
+    pub(crate) service: Service,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _directory: Option<TempDir>,
 }
 
 /// Starts the service with `PORT=0` and exactly these variables in a directory of its own, so without any env file.
 #[track_caller]
-pub fn spawn(environment: &[(&str, &str)]) -> Api {
+pub(crate) fn spawn(environment: &[(&str, &str)]) -> Api {
     let directory = tempfile::tempdir().unwrap();
     let mut api = spawn_in(directory.path(), environment);
     api._directory = Some(directory);
@@ -36,7 +36,7 @@ pub fn spawn(environment: &[(&str, &str)]) -> Api {
 /// Starts the service with `PORT=0` and exactly these variables in this directory; in [`repository`] it finds the
 /// env files.
 #[track_caller]
-pub fn spawn_in(directory: &Path, environment: &[(&str, &str)]) -> Api {
+pub(crate) fn spawn_in(directory: &Path, environment: &[(&str, &str)]) -> Api {
     let environment: Vec<(&str, &str)> = [("PORT", "0")].iter().chain(environment).copied().collect();
     let service = Service::start(binary(), &[], &environment, directory).unwrap();
     let address = service.wait_for_address(DEADLINE).unwrap();
@@ -48,59 +48,112 @@ pub fn spawn_in(directory: &Path, environment: &[(&str, &str)]) -> Api {
 }
 
 /// The built service.
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_gatewayz-api"))
 }
 
 /// The top of the checkout.
-pub fn repository() -> &'static Path {
+pub(crate) fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 impl Api {
     /// A new connection to the service.
     #[track_caller]
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         Client::connect(self.address).unwrap()
     }
 
     /// The answer to `GET path` on a new connection.
     #[track_caller]
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], b"")
     }
 
     /// The answer to any request on a new connection.
     #[track_caller]
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.client().request(method, path, headers, body).unwrap()
     }
 
     /// The answer to any request with the published admin key.
     #[track_caller]
-    pub fn admin(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub(crate) fn admin(&self, method: &str, path: &str, body: &[u8]) -> Answer {
         let authorization = format!("Bearer {PUBLISHED_KEY}");
-        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+        let headers = [
+            ("Authorization", authorization.as_str()),
+            ("Content-Type", "application/json"),
+        ];
         self.request(method, path, &headers, body)
     }
 
     /// Every sample of the metrics page.
     #[track_caller]
-    pub fn scrape(&self) -> Samples {
+    pub(crate) fn scrape(&self) -> Samples {
         Samples::parse(&self.get("/metrics").text()).unwrap()
+    }
+
+    /// Sends requests that are served, not found, refused, of another method, without a body and with the admin
+    /// key, and waits until the metrics have them. Needs the published key as `ADMIN_API_KEY`.
+    #[track_caller]
+    pub(crate) fn make_one_request_of_each_kind(&self) {
+        let before = self.scrape().sum("fastapi_requests_total", &[]);
+        let requests = [
+            ("GET", "/api/users/1?page=2", 200),
+            ("HEAD", "/api/users/1", 200),
+            ("GET", "/no/such/path", 404),
+            ("DELETE", "/health", 405),
+            ("BREW", "/health", 405),
+            ("GET", "/api/instrumentation/config", 401),
+        ];
+        for (method, path, status) in requests {
+            let answer = self.request(method, path, &[], b"");
+            assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        }
+        for (method, path) in [
+            ("GET", "/api/instrumentation/config"),
+            ("POST", "/api/instrumentation/test-log"),
+        ] {
+            let answer = self.admin(method, path, b"");
+            assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+        }
+        // The self-test calls /health: two requests.
+        assert_eq!(self.request("POST", "/api/metrics/test", &[], b"").status, 200);
+        self.wait_for_requests(before + 10.0);
+    }
+
+    /// Waits until this many requests are counted: one is when its last byte is sent, which the client may see first.
+    #[track_caller]
+    pub(crate) fn wait_for_requests(&self, count: f64) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let counted = self.scrape().sum("fastapi_requests_total", &[]);
+            if counted >= count {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{counted} of {count} requests are counted"
+            );
+        }
     }
 
     /// Log lines on stdout so far; a line that is not JSON fails the test.
     #[track_caller]
-    pub fn lines(&self) -> Vec<Value> {
+    pub(crate) fn lines(&self) -> Vec<Value> {
         let lines = self.service.stdout();
-        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+        lines
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// The first log line that fits, waited for: lines are written after the answer is sent.
     #[track_caller]
-    pub fn wait_for_line(&self, fits: impl Fn(&Value) -> bool) -> Value {
-        let line = self.service.wait_for_stdout(DEADLINE, |line| fits(&serde_json::from_str(line).unwrap()));
+    pub(crate) fn wait_for_line(&self, fits: impl Fn(&Value) -> bool) -> Value {
+        let line = self
+            .service
+            .wait_for_stdout(DEADLINE, |line| fits(&serde_json::from_str(line).unwrap()));
         serde_json::from_str(&line.unwrap()).unwrap()
     }
 }

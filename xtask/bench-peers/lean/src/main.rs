@@ -41,7 +41,10 @@ async fn serve(telemetry: Telemetry) -> Result<()> {
 }
 
 async fn metrics(request: HttpRequest, registry: web::Data<gatewayz_metrics::Registry>) -> HttpResponse {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    let accept = request
+        .headers()
+        .get(ACCEPT)
+        .and_then(|value| value.to_str().ok());
     let mut page = Vec::new();
     let content_type = metrics_page(&registry, accept, &mut page);
     HttpResponse::Ok()

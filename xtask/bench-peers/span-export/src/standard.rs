@@ -23,9 +23,7 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
         .with_endpoint(endpoint)
         .build()?;
     // Large enough that nothing is lost: the point here is the cost.
-    let config = BatchConfigBuilder::default()
-        .with_max_queue_size(1 << 17)
-        .build();
+    let config = BatchConfigBuilder::default().with_max_queue_size(1 << 17).build();
     let mut processor = BatchSpanProcessor::builder(exporter)
         .with_batch_config(config)
         .build();
@@ -65,10 +63,7 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
                             KeyValue::new("http.request.method", "GET"),
                             KeyValue::new("http.route", "/api/users/{id}"),
                             KeyValue::new("url.scheme", "http"),
-                            KeyValue::new(
-                                "http.response.status_code",
-                                i64::from(answer.status().as_u16()),
-                            ),
+                            KeyValue::new("http.response.status_code", i64::from(answer.status().as_u16())),
                             KeyValue::new("url.path", StringValue::from(path)),
                         ],
                         dropped_attributes_count: 0,

@@ -38,7 +38,10 @@ async fn user(id: web::Path<u64>) -> HttpResponse {
 pub fn bind() -> Result<TcpListener> {
     let address: SocketAddr = argument(1, "address")?.parse().context("read the address")?;
     let listener = TcpListener::bind(address).context("bind the address")?;
-    eprintln!("http://{}", listener.local_addr().context("read the bound address")?);
+    eprintln!(
+        "http://{}",
+        listener.local_addr().context("read the bound address")?
+    );
     Ok(listener)
 }
 
