@@ -118,7 +118,10 @@ impl Status {
 
     /// The reasons for which records were discarded, with how many.
     pub fn losses(&self) -> impl Iterator<Item = (Discard, u64)> + '_ {
-        Discard::ALL.into_iter().map(|reason| (reason, self.discarded_for(reason))).filter(|(_, count)| *count > 0)
+        Discard::ALL
+            .into_iter()
+            .map(|reason| (reason, self.discarded_for(reason)))
+            .filter(|(_, count)| *count > 0)
     }
 
     /// Records discarded for one reason.

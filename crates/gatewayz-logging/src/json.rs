@@ -78,12 +78,13 @@ fn is_hidden(character: char) -> bool {
     ) || (character as u32) & 0xfffe == 0xfffe
 }
 
-/// Appends `bytes` as lower-case hexadecimal digits.
+/// Appends an id of at most 16 bytes as lower-case hexadecimal digits.
 pub(crate) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.push(HEX[usize::from(byte >> 4)]);
-        out.push(HEX[usize::from(byte & 0xf)]);
+    let mut digits = [0; 32];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
     }
+    out.extend_from_slice(digits.get(..bytes.len() * 2).unwrap_or_default());
 }
 
 #[cfg(test)]

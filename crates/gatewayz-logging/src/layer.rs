@@ -42,8 +42,14 @@ pub struct SpanFacts {
     pub route: Option<Arc<str>>,
 }
 
-/// Reads what one span's extensions know; called leaf first until a request is found.
-pub type ReadFacts = fn(&Extensions<'_>, &mut SpanFacts);
+/// Where lines learn of the spans around them.
+#[derive(Debug, Clone, Copy)]
+pub struct FactSource {
+    /// Reads what one span's extensions know; called leaf first.
+    pub of_span: fn(&Extensions<'_>, &mut SpanFacts),
+    /// Reads what is known of the current thread, where no span is entered.
+    pub of_thread: fn(&mut SpanFacts),
+}
 
 /// Writes each enabled event as one line, with the fields of the spans around it.
 ///
@@ -54,7 +60,7 @@ pub struct LogLayer {
     format: Format,
     levels: LevelHandle,
     lines: Lines,
-    read_facts: ReadFacts,
+    facts: FactSource,
 }
 
 impl LogLayer {
@@ -66,14 +72,17 @@ impl LogLayer {
             format,
             levels,
             lines,
-            read_facts: |_, _| {},
+            facts: FactSource {
+                of_span: |_, _| {},
+                of_thread: |_| {},
+            },
         }
     }
 
-    /// Takes ids and request facts from the spans' extensions.
+    /// Takes ids and request facts from `facts`.
     #[must_use]
-    pub fn with_facts(mut self, read_facts: ReadFacts) -> Self {
-        self.read_facts = read_facts;
+    pub fn with_facts(mut self, facts: FactSource) -> Self {
+        self.facts = facts;
         self
     }
 
@@ -120,6 +129,10 @@ impl LogLayer {
 
     /// Sends one line to stdout in its format and to the other sinks as JSON.
     fn write(&self, line: Line<'_>, json: impl FnOnce(&mut Vec<u8>), pretty: impl FnOnce(&mut Vec<u8>)) {
+        if self.format == Format::Json && !self.lines.has_others() {
+            self.lines.write_stdout_with(line.level, line.severity, json);
+            return;
+        }
         if self.format == Format::Pretty {
             with_scratch(pretty, |bytes| self.lines.write_stdout(&Line { bytes, ..line }));
         }
@@ -233,7 +246,10 @@ where
         let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
         let extensions: Vec<Extensions<'_>> = spans.iter().map(|span| span.extensions()).collect();
         for extensions in &extensions {
-            (self.read_facts)(extensions, &mut facts);
+            (self.facts.of_span)(extensions, &mut facts);
+        }
+        if extensions.is_empty() {
+            (self.facts.of_thread)(&mut facts);
         }
         let fields = self.encoder.fields(
             event,

@@ -12,7 +12,7 @@ mod stdout;
 
 pub use clock::{unix_nanos, write_timestamp};
 pub use json::write_escaped;
-pub use layer::{LogLayer, ReadFacts, SpanFacts};
+pub use layer::{FactSource, LogLayer, SpanFacts};
 pub use level::{LevelHandle, LevelParseError, Levels};
 pub use line::{Format, LineEncoder, LineSettings, PreparedRequestLine, RequestLine};
 pub use stdout::{Line, LineSink, Lines, Stdout};

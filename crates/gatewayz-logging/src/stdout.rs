@@ -69,10 +69,18 @@ impl Lines {
     }
 
     pub(crate) fn write_stdout(&self, line: &Line<'_>) {
-        self.0.by_level[index(line.level)].fetch_add(1, Relaxed);
-        self.0
-            .stdout
-            .push(line.severity, |out| out.extend_from_slice(line.bytes));
+        self.write_stdout_with(line.level, line.severity, |out| out.extend_from_slice(line.bytes));
+    }
+
+    /// Encodes a line straight into the queue.
+    pub(crate) fn write_stdout_with(
+        &self,
+        level: Level,
+        severity: Severity,
+        encode: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.0.by_level[index(level)].fetch_add(1, Relaxed);
+        self.0.stdout.push(severity, encode);
     }
 
     pub(crate) fn write_others(&self, line: &Line<'_>) {

@@ -3,13 +3,14 @@
 mod body;
 mod families;
 mod handles;
+mod head;
 mod in_flight;
+mod matcher;
 mod method;
 mod middleware;
-mod root_span;
 
 pub(crate) use families::{FAMILIES, register_info};
+pub(crate) use head::RequestHead;
 pub(crate) use in_flight::Recorder;
-pub(crate) use root_span::RequestHead;
 
 pub use middleware::{ProblemPage, RequestTelemetry};

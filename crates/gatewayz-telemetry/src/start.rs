@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use gatewayz_delivery::{Delivery, Flushed, QueueSettings, RetryPolicy, Status};
 use gatewayz_logging::{
-    Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, SpanFacts, Stdout, bunyan,
+    FactSource, Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, SpanFacts, Stdout,
+    bunyan,
 };
 use gatewayz_loki::LokiSink;
 use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
 use gatewayz_tracing::otlp::OtlpSink;
 use gatewayz_tracing::w3c::StrictTraceContextPropagator;
-use gatewayz_tracing::{SpanState, Tracer};
+use gatewayz_tracing::{RequestSubscriber, ServerSpan, SpanIdentity, SpanState, Tracer, current_request};
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::Extensions;
 
 use crate::health::SignalHealth;
 use crate::http::{Recorder, RequestHead, RequestTelemetry};
@@ -142,13 +143,12 @@ impl Telemetry {
             line_max_bytes: settings.log.line_max_bytes,
         });
         let log =
-            LogLayer::new(encoder, settings.log.format, levels.clone(), lines.clone()).with_facts(read_facts);
+            LogLayer::new(encoder, settings.log.format, levels.clone(), lines.clone()).with_facts(FACTS);
         let bunyan = (settings.log.format == Format::Bunyan)
             .then(|| bunyan::layers(settings.service_name.clone(), lines));
-        let subscriber = tracing_subscriber::registry()
-            .with(bunyan)
-            .with(tracer.layer())
-            .with(log.clone());
+        let layers = tracer.layer().and_then(bunyan).and_then(log.clone());
+        let subscriber = tracing_subscriber::registry().with(layers);
+        let subscriber = RequestSubscriber::new(subscriber);
         tracing::subscriber::set_global_default(subscriber).map_err(|_| StartError::Installed)?;
         tracing_log::LogTracer::init().map_err(|_| StartError::Installed)?;
         if let Some(provider) = tracer.api_provider()? {
@@ -350,20 +350,35 @@ fn uuid() -> String {
     String::from_utf8_lossy(&hex).into_owned()
 }
 
-/// Tells the log layer what a span's extensions know, so that a line carries the ids of its span.
-fn read_facts(extensions: &Extensions<'_>, facts: &mut SpanFacts) {
-    let Some(state) = extensions.get::<SpanState>() else {
-        return;
-    };
-    if facts.trace_id.is_none() {
-        let context = &state.identity().context;
-        facts.trace_id = Some(context.trace_id.to_bytes());
-        facts.span_id = Some(context.span_id.to_bytes());
-    }
-    if let SpanState::Server(server) = state
-        && let Some(head) = server.attachment_as::<RequestHead>()
-    {
-        facts.endpoint = Some(Arc::clone(&head.endpoint));
+/// Tells the log layer where a line finds its ids and its request.
+const FACTS: FactSource = FactSource {
+    of_span: |extensions, facts| {
+        let Some(state) = extensions.get::<SpanState>() else {
+            return;
+        };
+        if facts.trace_id.is_none() {
+            add_ids(state.identity(), facts);
+        }
+        if let Some(request) = state.request() {
+            add_request(request, facts);
+        }
+    },
+    of_thread: |facts| {
+        if let Some(request) = current_request() {
+            add_ids(request.identity(), facts);
+            add_request(&request, facts);
+        }
+    },
+};
+
+fn add_ids(identity: &SpanIdentity, facts: &mut SpanFacts) {
+    facts.trace_id = Some(identity.context.trace_id.to_bytes());
+    facts.span_id = Some(identity.context.span_id.to_bytes());
+}
+
+fn add_request(request: &ServerSpan, facts: &mut SpanFacts) {
+    if let Some(head) = request.attachment_as::<RequestHead>() {
+        facts.endpoint = Some(head.endpoint.as_str().into());
         facts.method = Some(head.method);
         facts.route.clone_from(&head.route);
     }

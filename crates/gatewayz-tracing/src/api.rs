@@ -14,8 +14,8 @@ use opentelemetry_http::{HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::trace::{Sampler as SdkSampler, SdkTracerProvider};
 
+use crate::current::current_context;
 use crate::encode;
-use crate::layer::current_context;
 use crate::sampler::{RootRule, Sampler};
 
 const RESOURCE_SPANS: u8 = 0x0a;

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::SpanKind;
+use tracing::Subscriber;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes as SpanAttributes, Id, Record};
-use tracing::{Span, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::registry::LookupSpan;
 
+use crate::current::current_request;
 use crate::encode::{self, StatusCode};
 use crate::server_span::{Attributes, ServerSpan};
 use crate::tracer::{SpanIdentity, Tracer};
-use crate::w3c::TraceContext;
 
 /// What the layer keeps in a span's extensions.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub enum SpanState {
 #[derive(Debug)]
 pub struct LocalSpan {
     identity: SpanIdentity,
+    /// The request it belongs to; `None` outside of requests.
+    request: Option<Arc<ServerSpan>>,
     started: Instant,
     start_unix_nanos: u64,
     name: Option<String>,
@@ -48,25 +50,15 @@ impl SpanState {
             Self::Local(local) => &local.identity,
         }
     }
-}
 
-/// The context of `span`, to be sent along with a call; `None` when no [`SpanLayer`] has seen the span.
-#[must_use]
-pub fn context_of(span: &Span) -> Option<TraceContext> {
-    span.with_subscriber(|(id, dispatch)| {
-        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let extensions = span.extensions();
-        extensions
-            .get::<SpanState>()
-            .map(|state| state.identity().context.clone())
-    })
-    .flatten()
-}
-
-/// The context of the current span.
-#[must_use]
-pub fn current_context() -> Option<TraceContext> {
-    context_of(&Span::current())
+    /// The request the span belongs to, or is; `None` outside of requests.
+    #[must_use]
+    pub fn request(&self) -> Option<&Arc<ServerSpan>> {
+        match self {
+            Self::Server(server) => Some(server),
+            Self::Local(local) => local.request.as_ref(),
+        }
+    }
 }
 
 /// Makes a span of each `tracing` span; see the crate's documentation for the field names it obeys.
@@ -96,16 +88,19 @@ where
             }
             None => {
                 let parent = span.parent();
-                let identity = parent
-                    .as_ref()
-                    .and_then(|parent| {
-                        parent
-                            .extensions()
-                            .get::<SpanState>()
-                            .map(|state| state.identity().child())
+                let inherited = parent.as_ref().and_then(|parent| {
+                    let extensions = parent.extensions();
+                    let state = extensions.get::<SpanState>()?;
+                    Some((state.identity().child(), state.request().cloned()))
+                });
+                let (identity, request) = inherited
+                    .or_else(|| {
+                        // A span that says it has no parent starts a trace of its own, even inside a request.
+                        let request = current_request().filter(|_| attributes.is_contextual())?;
+                        Some((request.identity().child(), Some(request)))
                     })
-                    .unwrap_or_else(|| self.tracer.identify(None, Instant::now()));
-                let mut local = Box::new(LocalSpan::new(identity));
+                    .unwrap_or_else(|| (self.tracer.identify(None, Instant::now()), None));
+                let mut local = Box::new(LocalSpan::new(identity, request));
                 if local.identity.is_sampled() {
                     attributes.record(&mut *local);
                 }
@@ -133,10 +128,11 @@ where
 }
 
 impl LocalSpan {
-    fn new(identity: SpanIdentity) -> Self {
+    fn new(identity: SpanIdentity, request: Option<Arc<ServerSpan>>) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             identity,
+            request,
             started: Instant::now(),
             start_unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
             name: None,

@@ -5,11 +5,13 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::trace::SpanKind;
+use tracing::Span;
 
 use crate::encode::{self, ATTRIBUTES_MAX, StatusCode};
 use crate::tracer::{SpanIdentity, Tracer};
 
 thread_local! {
+    /// The server span that the next `tracing` span opened on this thread stands for.
     static PENDING: Cell<Option<Arc<ServerSpan>>> = const { Cell::new(None) };
 }
 
@@ -18,6 +20,9 @@ thread_local! {
 pub struct ServerSpan<A: ?Sized = dyn Any + Send + Sync> {
     identity: SpanIdentity,
     recorded: Mutex<Attributes>,
+    /// The `tracing` span that stands for it, once somebody asked. Its registry entry holds this server span, so
+    /// the end must break the circle.
+    stand_in: Mutex<Option<Span>>,
     attachment: A,
 }
 
@@ -104,6 +109,7 @@ impl<A> ServerSpan<A> {
         Arc::new(Self {
             identity,
             recorded: Mutex::default(),
+            stand_in: Mutex::default(),
             attachment,
         })
     }
@@ -114,17 +120,10 @@ impl<A> ServerSpan<A> {
     }
 }
 
-impl<A: Any + Send + Sync> ServerSpan<A> {
-    /// Lets the next `tracing` span that `create` opens on this thread stand for this server span.
-    pub fn stand_in<T>(self: &Arc<Self>, create: impl FnOnce() -> T) -> T {
-        PENDING.set(Some(Arc::<Self>::clone(self)));
-        let created = create();
-        PENDING.set(None);
-        created
-    }
-
+impl<A: ?Sized> ServerSpan<A> {
     /// Ends the span with its outcome and queues it for export.
     pub fn end(&self, tracer: &Tracer, prepared: &PreparedServerSpan, end: &SpanEnd<'_>) {
+        drop(lock(&self.stand_in).take());
         tracer.export(&self.identity, end.start_unix_nanos, end.end_unix_nanos, |out| {
             out.extend_from_slice(&prepared.0);
             encode::text_attribute("url.path", end.url_path, out);
@@ -138,9 +137,7 @@ impl<A: Any + Send + Sync> ServerSpan<A> {
             }
         });
     }
-}
 
-impl<A: ?Sized> ServerSpan<A> {
     /// Its ids and flags.
     #[must_use]
     pub fn identity(&self) -> &SpanIdentity {
@@ -148,8 +145,12 @@ impl<A: ?Sized> ServerSpan<A> {
     }
 
     pub(crate) fn recorded(&self) -> MutexGuard<'_, Attributes> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.recorded)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ServerSpan {
@@ -157,6 +158,18 @@ impl ServerSpan {
     #[must_use]
     pub fn attachment_as<T: 'static>(&self) -> Option<&T> {
         self.attachment.downcast_ref()
+    }
+
+    /// The `tracing` span that stands for it, opened on first demand.
+    pub(crate) fn stand_in(self: &Arc<Self>) -> Span {
+        let mut stand_in = lock(&self.stand_in);
+        let span = stand_in.get_or_insert_with(|| {
+            PENDING.set(Some(Arc::clone(self)));
+            let span = tracing::info_span!(target: "gatewayz::request", parent: None, "request");
+            PENDING.set(None);
+            span
+        });
+        span.clone()
     }
 
     pub(crate) fn take_pending() -> Option<Arc<Self>> {

@@ -1,12 +1,17 @@
 //! Bounds on what a request may bring, checked before anything reads it.
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::EitherBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::{JsonPayloadError, PathError};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH};
-use actix_web::middleware::Next;
+use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpRequest};
+use futures_util::future::Either;
+use pin_project_lite::pin_project;
 
 use crate::problem::Problem;
 use crate::routes;
@@ -22,30 +27,85 @@ const KNOWN_METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
-/// Refuses what is out of bounds; everything else goes on.
-///
-/// # Errors
-/// Those of the inner service.
-pub async fn enforce<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if let Some(problem) = violation(&request) {
-        let mut response = problem.response();
-        if problem.status == StatusCode::METHOD_NOT_ALLOWED
-            && let Some(allow) = request
-                .match_pattern()
-                .and_then(|template| routes::allowed(&template))
-        {
-            response.headers_mut().insert(ALLOW, allow);
-        }
-        // The rest of such a request is not worth reading.
-        response
-            .head_mut()
-            .set_connection_type(actix_web::http::ConnectionType::Close);
-        return Ok(request.into_response(response).map_into_right_body());
+/// The middleware that refuses what is out of bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits;
+
+impl<S, B> Transform<S, ServiceRequest> for Limits
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = LimitsService<S>;
+    type InitError = ();
+    type Future = Ready<Result<Self::Transform, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(LimitsService { inner }))
     }
-    Ok(next.call(request).await?.map_into_left_body())
+}
+
+/// One worker's middleware.
+#[derive(Debug)]
+pub struct LimitsService<S> {
+    inner: S,
+}
+
+impl<S, B> Service<ServiceRequest> for LimitsService<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = Either<Ready<Result<Self::Response, Error>>, Within<S::Future>>;
+
+    forward_ready!(inner);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        match violation(&request) {
+            Some(problem) => Either::Left(ready(Ok(refuse(request, problem)))),
+            None => Either::Right(Within {
+                future: self.inner.call(request),
+            }),
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to a request within the bounds.
+    pub struct Within<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F, B> Future for Within<F>
+where
+    F: Future<Output = Result<ServiceResponse<B>, Error>>,
+{
+    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project()
+            .future
+            .poll(context)
+            .map_ok(ServiceResponse::map_into_left_body)
+    }
+}
+
+fn refuse<B>(request: ServiceRequest, problem: Problem) -> ServiceResponse<EitherBody<B>> {
+    let mut response = problem.response();
+    if problem.status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(allow) = request
+            .match_pattern()
+            .and_then(|template| routes::allowed(&template))
+    {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    // The rest of such a request is not worth reading.
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    request.into_response(response).map_into_right_body()
 }
 
 fn violation(request: &ServiceRequest) -> Option<Problem> {

@@ -1,10 +1,17 @@
-//! The instrumentation plane's own traffic, measured by actix-web-prom on a registry of its own.
+//! The instrumentation plane: its traffic measured by actix-web-prom on a registry of its own, its admin calls
+//! spanned by tracing-actix-web.
 
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::{Error, HttpMessage};
 use actix_web_prom::{
     ActixMetricsConfiguration, LabelsConfiguration, PrometheusMetrics, PrometheusMetricsBuilder,
 };
+use gatewayz_admin_auth::AdminIdentity;
 use gatewayz_metrics::{Family, Unit};
 use prometheus::Registry;
+use tracing::Span;
+use tracing_actix_web::RootSpanBuilder;
 
 const NAMESPACE: &str = "gatewayz_instrumentation";
 const LABELS: &[&str] = &["path", "method", "status_code"];
@@ -27,6 +34,22 @@ pub const FAMILIES: &[Family] = &[
         BUCKETS,
     ),
 ];
+
+/// Opens a span below the request's for an admin call, so that the trace and every line say whose key it was.
+#[derive(Debug)]
+pub struct AdminSpan;
+
+impl RootSpanBuilder for AdminSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        match request.extensions().get::<AdminIdentity>() {
+            Some(identity) => tracing::info_span!("admin call", admin.key_id = %identity.key_id),
+            None => Span::none(),
+        }
+    }
+
+    // The request's own outcome says how it ended.
+    fn on_request_end<B: MessageBody>(_span: Span, _outcome: &Result<ServiceResponse<B>, Error>) {}
+}
 
 /// Why the plane's metrics could not be set up.
 #[derive(Debug, thiserror::Error)]

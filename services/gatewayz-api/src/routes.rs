@@ -5,17 +5,22 @@ use std::collections::BTreeMap;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::middleware::Compat;
 use actix_web::{HttpResponse, Resource, guard, web};
 use actix_web_prom::PrometheusMetrics;
 use gatewayz_admin_auth::{Access as Guarded, routed_path};
+use tracing_actix_web::TracingLogger;
 
 use crate::endpoints::{diagnostics, docs, instrumentation, log_level, metrics, probes, root, users};
 use crate::limits;
+use crate::plane::AdminSpan;
 use crate::problem::Problem;
 use crate::settings::{Environment, ServerSettings};
 
 /// Under this prefix everything is closed to callers without an admin key, also what does not exist.
 const ADMIN_PREFIX: &str = "/api/instrumentation/";
+/// Nothing outside of this prefix asks for an admin key.
+const PLANE_PREFIX: &str = "/api/";
 /// Longest body of the instrumentation plane's endpoints.
 const PLANE_BODY_MAX_BYTES: usize = 4 * 1024;
 
@@ -147,7 +152,19 @@ pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane
     }
     for (path, routes) in by_path {
         let measured = routes.iter().any(|route| route.plane == Plane::Instrumentation);
-        if measured {
+        let admin = routes
+            .iter()
+            .any(|route| matches!(route.access, Access::Admin | Access::AdminOutsideLocal));
+        if measured && admin {
+            let spanned = Compat::new(TracingLogger::<AdminSpan>::new());
+            let json = json_config(PLANE_BODY_MAX_BYTES);
+            config.service(
+                resource(path, &routes)
+                    .app_data(json)
+                    .wrap(spanned)
+                    .wrap(plane.clone()),
+            );
+        } else if measured {
             let json = json_config(PLANE_BODY_MAX_BYTES);
             config.service(resource(path, &routes).app_data(json).wrap(plane.clone()));
         } else {
@@ -164,6 +181,9 @@ pub fn policy(
 ) -> impl Fn(&ServiceRequest) -> Guarded + Clone + Send + Sync + 'static {
     move |request| {
         let path = routed_path(request);
+        if !path.starts_with(PLANE_PREFIX) {
+            return Guarded::Open;
+        }
         let method = match request.method().as_str() {
             "HEAD" => "GET",
             method => method,

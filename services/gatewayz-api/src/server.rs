@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
-use actix_web::middleware::from_fn;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use actix_web::{App, HttpServer, web};
 use gatewayz_admin_auth::Guard;
 use gatewayz_telemetry::ShutdownReport;
 
+use crate::limits::{self, Limits};
 use crate::plane::{self, PlaneError};
 use crate::settings::ShutdownSettings;
 use crate::state::State;
-use crate::{limits, problem, routes};
+use crate::{problem, routes};
 
 /// Longest pause between two requests of a connection; load balancers commonly keep theirs for 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -76,7 +76,7 @@ impl Server {
                 .app_data(web::Data::from(Arc::clone(&app_state)))
                 .app_data(web::PayloadConfig::new(limits::BODY_MAX_BYTES))
                 .configure(|config| routes::configure(config, &app_state.settings.server, &plane))
-                .wrap(from_fn(limits::enforce))
+                .wrap(Limits)
                 .wrap(guard.clone())
                 .wrap(requests.clone())
         })

@@ -8,6 +8,7 @@ use actix_web::Error;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::error::ErrorInternalServerError;
 use actix_web::web::Bytes;
+use gatewayz_tracing::in_request;
 
 use super::in_flight::InFlight;
 use crate::outcome::Exception;
@@ -87,7 +88,9 @@ where
             return this.body.poll_next(context).map_err(Into::into);
         };
         let body = this.body;
-        let polled = guarded(|| catch_unwind(AssertUnwindSafe(|| body.poll_next(context))));
+        let polled = in_request(&mut in_flight.current, || {
+            guarded(|| catch_unwind(AssertUnwindSafe(|| body.poll_next(context))))
+        });
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Some(Ok(bytes)))) => {

@@ -1,15 +1,17 @@
 //! Everything constant for a route, a method and a status, prepared once per worker and then only looked up.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::HttpRequest;
+use actix_web::dev::ServiceRequest;
 use gatewayz_logging::PreparedRequestLine;
 use gatewayz_metrics::{Counter, Gauge, Histogram};
 use gatewayz_tracing::PreparedServerSpan;
 
-use super::in_flight::Recorder;
+use super::in_flight::{InFlight, Recorder};
+use super::matcher::Matcher;
 use super::{families, method};
 
 /// Path label of requests that no route matched.
@@ -17,7 +19,7 @@ const UNMATCHED: &str = "unmatched";
 
 /// The routes one worker has seen. Templates come from the router, so their number is bounded by the code.
 pub(crate) struct Routes {
-    matched: RefCell<HashMap<String, Rc<Route>>>,
+    seen: RefCell<Matcher<Rc<Route>>>,
     unmatched: Rc<Route>,
 }
 
@@ -56,24 +58,49 @@ impl Routes {
             methods: Default::default(),
         };
         Self {
-            matched: RefCell::default(),
+            seen: RefCell::default(),
             unmatched: Rc::new(unmatched),
         }
     }
 
-    pub(crate) fn find(&self, template: Option<String>, recorder: &Recorder) -> Rc<Route> {
-        let Some(template) = template else {
-            return Rc::clone(&self.unmatched);
+    /// The route a request will most likely take.
+    ///
+    /// Asking the router before it has routed makes it try every pattern, so the templates of earlier answers are
+    /// tried first. Two overlapping templates may be taken for each other until both have answered once.
+    pub(crate) fn expect(&self, request: &ServiceRequest, recorder: &Recorder) -> Rc<Route> {
+        if let Some(route) = self.seen.borrow().find(request.path()) {
+            return Rc::clone(route);
+        }
+        match request.match_pattern() {
+            Some(template) => self.route(&template, recorder),
+            None => Rc::clone(&self.unmatched),
+        }
+    }
+
+    /// The handles of the route that did answer; `None` when it is the expected one.
+    pub(crate) fn learn(&self, request: &HttpRequest, in_flight: &InFlight) -> Option<Rc<MethodHandles>> {
+        let template = request.match_pattern();
+        let expected = in_flight.template();
+        if template.as_deref() == expected {
+            return None;
+        }
+        let route = match &template {
+            Some(template) => self.route(template, in_flight.recorder()),
+            None => Rc::clone(&self.unmatched),
         };
-        if let Some(route) = self.matched.borrow().get(&template) {
+        route.method(method::index(request.method()), in_flight.recorder())
+    }
+
+    fn route(&self, template: &str, recorder: &Recorder) -> Rc<Route> {
+        if let Some(route) = self.seen.borrow().get(template) {
             return Rc::clone(route);
         }
         let route = Rc::new(Route {
-            silent: recorder.silent_routes.contains(&template.as_str()),
-            template: Some(template.as_str().into()),
+            silent: recorder.silent_routes.contains(&template),
+            template: Some(template.into()),
             methods: Default::default(),
         });
-        self.matched.borrow_mut().insert(template, Rc::clone(&route));
+        self.seen.borrow_mut().insert(template, Rc::clone(&route));
         route
     }
 }

@@ -11,7 +11,7 @@ use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, 
 
 use super::families;
 use super::handles::MethodHandles;
-use super::root_span::RequestHead;
+use super::head::RequestHead;
 use crate::outcome::{Exception, RequestOutcome};
 
 /// Status of a request whose client left before the last byte.
@@ -30,7 +30,11 @@ pub(crate) struct Recorder {
 pub(crate) struct InFlight {
     recorder: Arc<Recorder>,
     handles: Rc<MethodHandles>,
+    /// Handles of the route that answered; `None` while it is the expected one.
+    answered: Option<Rc<MethodHandles>>,
     span: Arc<ServerSpan<RequestHead>>,
+    /// The same span, lent to the thread while the request is polled.
+    pub(crate) current: Option<Arc<ServerSpan>>,
     started: Instant,
     start_unix_nanos: u64,
     bytes_in: Rc<Cell<u64>>,
@@ -50,9 +54,12 @@ impl InFlight {
         if let Some(in_progress) = &handles.in_progress {
             in_progress.increment();
         }
+        let current: Arc<ServerSpan> = Arc::<ServerSpan<RequestHead>>::clone(&span);
         Self {
             recorder,
             handles,
+            answered: None,
+            current: Some(current),
             span,
             started,
             start_unix_nanos,
@@ -60,6 +67,20 @@ impl InFlight {
             bytes_out: 0,
             finished: false,
         }
+    }
+
+    /// The template of the expected route.
+    pub(crate) fn template(&self) -> Option<&str> {
+        self.handles.template.as_deref()
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
+    /// Tells which route answered, if it is not the expected one.
+    pub(crate) fn routed(&mut self, answered: Option<Rc<MethodHandles>>) {
+        self.answered = answered;
     }
 
     pub(crate) fn trace_id_hex(&self) -> [u8; 32] {
@@ -72,9 +93,10 @@ impl InFlight {
         }
         let duration = self.started.elapsed();
         let duration_nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let handles = self.answered.as_ref().unwrap_or(&self.handles);
         let outcome = RequestOutcome {
-            method: self.handles.method,
-            route: self.handles.template.as_deref(),
+            method: handles.method,
+            route: handles.template.as_deref(),
             status_code,
             duration,
             end_unix_nanos: self.start_unix_nanos.saturating_add(duration_nanos),
@@ -82,12 +104,11 @@ impl InFlight {
             bytes_out: self.bytes_out,
             exception,
         };
-        self.record(&outcome, duration_nanos);
+        self.record(&outcome, handles, duration_nanos);
     }
 
-    fn record(&self, outcome: &RequestOutcome<'_>, duration_nanos: u64) {
+    fn record(&self, outcome: &RequestOutcome<'_>, handles: &MethodHandles, duration_nanos: u64) {
         let recorder = &*self.recorder;
-        let handles = &*self.handles;
         let prepared = handles.prepared(outcome.status_code, recorder);
         let identity = self.span.identity();
         let trace_id = identity.context.trace_id.to_bytes();
@@ -98,7 +119,7 @@ impl InFlight {
             span_id: Some(span_id),
             timestamp_nanos: outcome.end_unix_nanos,
         });
-        if let Some(in_progress) = &handles.in_progress {
+        if let Some(in_progress) = &self.handles.in_progress {
             in_progress.decrement();
         }
         if let Some(requests) = &prepared.requests {

@@ -17,14 +17,13 @@ use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue
 use actix_web::{Error, HttpMessage, HttpResponse};
 use futures_util::StreamExt;
 use gatewayz_logging::unix_nanos;
-use gatewayz_tracing::{id, w3c};
-use tracing_actix_web::TracingLogger;
+use gatewayz_tracing::{in_request, w3c};
 
 use super::body::ObservedBody;
 use super::handles::Routes;
+use super::head::RequestHead;
 use super::in_flight::{InFlight, Recorder};
 use super::method;
-use super::root_span::{RequestHead, RequestSpan};
 use crate::outcome::Exception;
 use crate::panic::guarded;
 
@@ -66,9 +65,6 @@ impl RequestTelemetry {
     }
 }
 
-type Traced<S> = <TracingLogger<RequestSpan> as Transform<S, ServiceRequest>>::Transform;
-type TracedBody<B> = tracing_actix_web::StreamSpan<B>;
-
 impl<S, B> Transform<S, ServiceRequest> for RequestTelemetry
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
@@ -76,21 +72,18 @@ where
     B: MessageBody + 'static,
     B::Error: Into<Error>,
 {
-    type Response = ServiceResponse<ObservedBody<TracedBody<B>>>;
+    type Response = ServiceResponse<ObservedBody<B>>;
     type Error = Error;
-    type Transform = RequestTelemetryService<Traced<S>>;
+    type Transform = RequestTelemetryService<S>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, service: S) -> Self::Future {
-        let traced = TracingLogger::<RequestSpan>::new()
-            .new_transform(service)
-            .into_inner();
-        ready(traced.map(|inner| RequestTelemetryService {
-            inner,
+        ready(Ok(RequestTelemetryService {
+            inner: service,
             recorder: Arc::clone(&self.recorder),
             problem_page: self.problem_page,
-            routes: Routes::new(),
+            routes: Rc::new(Routes::new()),
         }))
     }
 }
@@ -100,7 +93,7 @@ pub struct RequestTelemetryService<S> {
     inner: S,
     recorder: Arc<Recorder>,
     problem_page: ProblemPage,
-    routes: Routes,
+    routes: Rc<Routes>,
 }
 
 impl<S, B> Service<ServiceRequest> for RequestTelemetryService<S>
@@ -118,49 +111,45 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         let start_unix_nanos = unix_nanos(SystemTime::now());
-        let route = self.routes.find(request.match_pattern(), &self.recorder);
+        let route = self.routes.expect(&request, &self.recorder);
         let handles = if route.silent {
             None
         } else {
             route.method(method::index(request.method()), &self.recorder)
         };
         let Some(handles) = handles else {
-            let future = RequestSpan::without(|| self.inner.call(request));
             return Answer {
-                future,
+                future: self.inner.call(request),
                 observed: None,
             };
         };
 
-        let parent = {
-            let headers = request.headers();
-            let values = |name| headers.get_all(name).map(HeaderValue::as_bytes);
-            w3c::extract(values(TRACEPARENT), values(TRACESTATE))
-        };
+        let request_id = request_id(request.headers());
+        let bytes_in = count_payload(&mut request);
         let head = RequestHead {
             endpoint: request.path().into(),
             method: handles.method,
             route: handles.template.clone(),
         };
-        let span = self.recorder.tracer.server_span(parent, started, head);
-        let trace_header = trace_header(&span.identity().context);
-        let request_id = request_id(request.headers()).unwrap_or_else(|| trace_header.clone());
-        let bytes_in = count_payload(&mut request);
-        let in_flight = InFlight::begin(
+        let span = self
+            .recorder
+            .tracer
+            .server_span(remote_parent(request.headers()), started, head);
+        let mut in_flight = InFlight::begin(
             Arc::clone(&self.recorder),
             handles,
-            Arc::clone(&span),
+            span,
             started,
             start_unix_nanos,
             bytes_in,
         );
+        let future = in_request(&mut in_flight.current, || self.inner.call(request));
         let observed = Observed {
             in_flight,
-            trace_header,
             request_id,
             problem_page: self.problem_page,
+            routes: Rc::clone(&self.routes),
         };
-        let future = span.stand_in(|| self.inner.call(request));
         Answer {
             future,
             observed: Some(observed),
@@ -168,18 +157,29 @@ where
     }
 }
 
+fn remote_parent(headers: &HeaderMap) -> Option<w3c::TraceContext> {
+    let mut parents = headers.get_all(TRACEPARENT).map(HeaderValue::as_bytes).peekable();
+    parents.peek()?;
+    w3c::extract(parents, headers.get_all(TRACESTATE).map(HeaderValue::as_bytes))
+}
+
 /// What a request's answer needs until its head is known.
 struct Observed {
     in_flight: InFlight,
-    trace_header: HeaderValue,
-    request_id: HeaderValue,
+    /// The caller's request id; the trace id stands in for it.
+    request_id: Option<HeaderValue>,
     problem_page: ProblemPage,
+    routes: Rc<Routes>,
 }
 
 impl Observed {
-    fn mark(&self, headers: &mut HeaderMap) {
-        headers.insert(X_TRACE_ID, self.trace_header.clone());
-        headers.insert(X_REQUEST_ID, self.request_id.clone());
+    fn mark(&mut self, headers: &mut HeaderMap) {
+        let Ok(trace_id) = HeaderValue::from_bytes(&self.in_flight.trace_id_hex()) else {
+            return;
+        };
+        let request_id = self.request_id.take().unwrap_or_else(|| trace_id.clone());
+        headers.insert(X_TRACE_ID, trace_id);
+        headers.insert(X_REQUEST_ID, request_id);
     }
 
     /// Ends the request with an answer that no later body can change.
@@ -213,7 +213,11 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let future = this.future;
-        let caught = guarded(|| catch_unwind(AssertUnwindSafe(|| future.poll(context))));
+        let poll = || guarded(|| catch_unwind(AssertUnwindSafe(|| future.poll(context))));
+        let caught = match this.observed {
+            Some(observed) => in_request(&mut observed.in_flight.current, poll),
+            None => poll(),
+        };
         let result = match caught {
             Ok(polled) => poll_ready!(polled),
             Err(exception) => return Poll::Ready(Err(panicked(this.observed.take(), &exception))),
@@ -222,10 +226,13 @@ where
         Poll::Ready(match result {
             Ok(mut response) => {
                 let status_code = response.status().as_u16();
-                if let Some(observed) = &observed {
+                let in_flight = observed.map(|mut observed| {
                     observed.mark(response.headers_mut());
-                }
-                let in_flight = observed.map(|observed| observed.in_flight);
+                    observed
+                        .in_flight
+                        .routed(observed.routes.learn(response.request(), &observed.in_flight));
+                    observed.in_flight
+                });
                 Ok(response.map_body(|_, body| ObservedBody::new(body, status_code, in_flight)))
             }
             Err(error) => Err(match observed {
@@ -262,11 +269,6 @@ fn panicked(observed: Option<Observed>, exception: &Exception) -> Error {
     }
 }
 
-fn trace_header(context: &w3c::TraceContext) -> HeaderValue {
-    HeaderValue::from_bytes(&id::trace_id_hex(context.trace_id))
-        .unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
 /// The caller's request id, if it can be repeated safely.
 fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = headers.get(X_REQUEST_ID)?;
@@ -279,6 +281,10 @@ fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
 /// The length of the request's body: announced, or counted while it is read.
 fn count_payload(request: &mut ServiceRequest) -> Rc<Cell<u64>> {
     thread_local!(static NOTHING: Rc<Cell<u64>> = Rc::new(Cell::new(0)));
+    if matches!(request.parts().1, Payload::None) {
+        // Most requests have no body and share this cell, which nobody writes.
+        return NOTHING.with(Rc::clone);
+    }
     let headers = request.headers();
     if let Some(length) = headers.get(CONTENT_LENGTH) {
         let length = length
@@ -289,7 +295,6 @@ fn count_payload(request: &mut ServiceRequest) -> Rc<Cell<u64>> {
         return Rc::new(Cell::new(length));
     }
     if !headers.contains_key(TRANSFER_ENCODING) {
-        // Most requests have no body and share this cell, which nobody writes.
         return NOTHING.with(Rc::clone);
     }
     let counted = Rc::new(Cell::new(0));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gatewayz_testkit::http::{Answer, Client};
@@ -55,6 +56,19 @@ pub(crate) fn binary() -> &'static Path {
 /// The top of the checkout.
 pub(crate) fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// What `look` finds, which is asked again and again until it finds something; `None` after `timeout`.
+pub(crate) fn wait_for<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let found = look();
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
+        }
+        // The facts are in other processes, which get the processor meanwhile.
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 impl Api {
@@ -125,17 +139,9 @@ impl Api {
     /// Waits until this many requests are counted: one is when its last byte is sent, which the client may see first.
     #[track_caller]
     pub(crate) fn wait_for_requests(&self, count: f64) {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let counted = self.scrape().sum("fastapi_requests_total", &[]);
-            if counted >= count {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "{counted} of {count} requests are counted"
-            );
-        }
+        let counted = || self.scrape().sum("fastapi_requests_total", &[]);
+        let reached = wait_for(DEADLINE, || (counted() >= count).then_some(()));
+        assert!(reached.is_some(), "{} of {count} requests are counted", counted());
     }
 
     /// Log lines on stdout so far; a line that is not JSON fails the test.

@@ -1,0 +1,14 @@
+//! What is known of a request from its head.
+
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+/// What events and child spans inside a request inherit from it.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    /// Path without query; most are short enough to need no allocation.
+    pub(crate) endpoint: SmolStr,
+    pub(crate) method: &'static str,
+    pub(crate) route: Option<Arc<str>>,
+}

@@ -1,0 +1,177 @@
+//! Finds a path's template among those already seen, in time that does not grow with their number.
+
+use std::collections::HashMap;
+
+/// Templates and a value for each.
+pub(crate) struct Matcher<T> {
+    root: Node<T>,
+    /// Templates whose parameters are more than one whole segment; one of them may take any path.
+    others: HashMap<String, T>,
+}
+
+struct Node<T> {
+    /// Sorted by segment.
+    literals: Vec<(Box<str>, Node<T>)>,
+    parameter: Option<Box<Node<T>>>,
+    value: Option<T>,
+}
+
+impl<T> Default for Matcher<T> {
+    fn default() -> Self {
+        Self {
+            root: Node::new(),
+            others: HashMap::new(),
+        }
+    }
+}
+
+impl<T> Matcher<T> {
+    /// The value of the template that takes `path`; `None` when none does or it is not sure.
+    pub(crate) fn find(&self, path: &str) -> Option<&T> {
+        // The router decodes before it matches.
+        if !self.others.is_empty() || path.contains('%') {
+            return None;
+        }
+        self.root.find(path.strip_prefix('/')?)
+    }
+
+    /// The value of one template.
+    pub(crate) fn get(&self, template: &str) -> Option<&T> {
+        let Some(segments) = segments(template) else {
+            return self.others.get(template);
+        };
+        let mut node = &self.root;
+        for segment in segments {
+            node = if is_parameter(segment) {
+                node.parameter.as_deref()?
+            } else {
+                node.literal(segment)?
+            };
+        }
+        node.value.as_ref()
+    }
+
+    pub(crate) fn insert(&mut self, template: &str, value: T) {
+        let Some(segments) = segments(template) else {
+            self.others.insert(template.to_owned(), value);
+            return;
+        };
+        let mut node = &mut self.root;
+        for segment in segments {
+            node = if is_parameter(segment) {
+                node.parameter.get_or_insert_with(|| Box::new(Node::new()))
+            } else {
+                node.literal_mut(segment)
+            };
+        }
+        node.value = Some(value);
+    }
+}
+
+impl<T> Node<T> {
+    fn new() -> Self {
+        Self {
+            literals: Vec::new(),
+            parameter: None,
+            value: None,
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<&T> {
+        let (segment, rest) = match path.split_once('/') {
+            Some((segment, rest)) => (segment, Some(rest)),
+            None => (path, None),
+        };
+        let go_on = |node| match rest {
+            Some(rest) => Self::find(node, rest),
+            None => node.value.as_ref(),
+        };
+        self.literal(segment).and_then(go_on).or_else(|| {
+            self.parameter
+                .as_deref()
+                .filter(|_| !segment.is_empty())
+                .and_then(go_on)
+        })
+    }
+
+    fn literal(&self, segment: &str) -> Option<&Self> {
+        let index = self
+            .literals
+            .binary_search_by(|(literal, _)| (**literal).cmp(segment))
+            .ok()?;
+        self.literals.get(index).map(|(_, node)| node)
+    }
+
+    fn literal_mut(&mut self, segment: &str) -> &mut Self {
+        let found = self
+            .literals
+            .binary_search_by(|(literal, _)| (**literal).cmp(segment));
+        let index = found.unwrap_or_else(|index| {
+            self.literals.insert(index, (segment.into(), Self::new()));
+            index
+        });
+        &mut self.literals[index].1
+    }
+}
+
+/// The segments of a template whose parameters are whole segments; `None` for any other.
+fn segments(template: &str) -> Option<impl Iterator<Item = &str>> {
+    let segments = template.strip_prefix('/')?.split('/');
+    let plain = |segment: &str| {
+        let inner = segment
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'))
+            .unwrap_or(segment);
+        !inner.contains(['{', '}', ':', '*'])
+    };
+    segments.clone().all(plain).then_some(segments)
+}
+
+fn is_parameter(segment: &str) -> bool {
+    segment.starts_with('{')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matcher(templates: &[&'static str]) -> Matcher<&'static str> {
+        let mut matcher = Matcher::default();
+        for template in templates {
+            matcher.insert(template, *template);
+        }
+        matcher
+    }
+
+    #[test]
+    fn a_path_finds_its_template_and_a_literal_comes_first() {
+        let matcher = matcher(&[
+            "/",
+            "/users/{id}",
+            "/users/me",
+            "/users/{id}/orders/{order}",
+            "/users/me/settings",
+        ]);
+
+        let found = |path| matcher.find(path).copied();
+
+        assert_eq!(found("/"), Some("/"));
+        assert_eq!(found("/users/7"), Some("/users/{id}"));
+        assert_eq!(found("/users/me"), Some("/users/me"));
+        assert_eq!(found("/users/me/orders/3"), Some("/users/{id}/orders/{order}"));
+        assert_eq!(found("/users/"), None);
+        assert_eq!(found("/users"), None);
+        assert_eq!(found("/users/7/"), None);
+        assert_eq!(found("/users/%37"), None);
+        assert_eq!(found(""), None);
+    }
+
+    #[test]
+    fn a_template_beyond_whole_segments_leaves_every_path_to_the_router() {
+        let matcher = matcher(&["/users/{id}", "/files/{path:.*}"]);
+
+        assert_eq!(matcher.find("/users/7"), None);
+        assert_eq!(matcher.get("/files/{path:.*}"), Some(&"/files/{path:.*}"));
+        assert_eq!(matcher.get("/users/{id}"), Some(&"/users/{id}"));
+    }
+}
