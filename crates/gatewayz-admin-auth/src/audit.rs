@@ -15,7 +15,7 @@ pub(crate) fn accepted(key_id: &str, peer: Option<IpAddr>, route: &str) {
         reason = attempt.reason(),
         key_id,
         peer = peer.map(tracing::field::display),
-        route,
+        admin_route = route,
         "Admin call accepted"
     );
 }
@@ -33,7 +33,7 @@ pub(crate) fn failed(attempt: Attempt, peer: Option<IpAddr>, route: &str, suppre
         outcome = attempt.outcome(),
         reason = attempt.reason(),
         peer = peer.map(tracing::field::display),
-        route,
+        admin_route = route,
         suppressed = (suppressed > 0).then_some(suppressed),
         "Admin call refused"
     );

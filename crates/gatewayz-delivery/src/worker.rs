@@ -58,6 +58,9 @@ impl<S: Sink> Worker<S> {
             let closing = self.control.closing().is_some();
             let flushes_seen = self.control.flushes_requested();
             self.shared.collect(&mut self.backlog);
+            // The shards were emptied one after the other; a destination may refuse what is much older than what
+            // it has.
+            self.backlog.make_contiguous().sort_by_key(|chunk| chunk.opened);
             let settings = self.shared.settings;
             while let Some(batch) = Batch::take(
                 &mut self.backlog,

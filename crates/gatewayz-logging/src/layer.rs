@@ -22,8 +22,8 @@ use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLi
 use crate::pretty;
 use crate::stdout::{Line, Lines};
 
-/// Events of this target must not be shed.
-const AUDIT_TARGET: &str = "gatewayz::audit";
+/// Events of this target are neither filtered nor shed.
+pub(crate) const AUDIT_TARGET: &str = "gatewayz::audit";
 /// The request line's target; its event exists only for the bunyan format.
 pub(crate) const REQUEST_TARGET: &str = "gatewayz::request";
 

@@ -9,7 +9,7 @@ use tracing::{Level, Metadata};
 use tracing_core::callsite::rebuild_interest_cache;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use crate::layer::REQUEST_TARGET;
+use crate::layer::{AUDIT_TARGET, REQUEST_TARGET};
 
 /// Longest accepted filter text, in bytes.
 const TEXT_MAX_BYTES: usize = 1024;
@@ -162,11 +162,14 @@ impl LevelHandle {
         if metadata.is_span() {
             return *metadata.level() <= Level::INFO;
         }
-        self.0
-            .current
-            .load()
-            .targets
-            .would_enable(target, metadata.level())
+        // Turning the lines down must not hide who called what.
+        target == AUDIT_TARGET
+            || self
+                .0
+                .current
+                .load()
+                .targets
+                .would_enable(target, metadata.level())
     }
 
     pub(crate) fn request_enabled(&self, level: Level) -> bool {

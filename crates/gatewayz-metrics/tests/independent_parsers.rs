@@ -106,8 +106,8 @@ fn promtool_finds_nothing_to_complain_about() {
 
     let accepted = promtool(&text);
 
-    if let Err(ParserError::Missing(tool)) = &accepted {
-        return skip("promtool_finds_nothing_to_complain_about", tool);
+    if let Err(ParserError::Missing(reason)) = &accepted {
+        return skip("promtool_finds_nothing_to_complain_about", reason);
     }
     accepted.unwrap();
 }
@@ -119,8 +119,8 @@ fn the_python_client_reads_the_same_samples_from_both_pages() {
     let from_text = python_client(PageFormat::Text, &text);
     let from_open_metrics = python_client(PageFormat::OpenMetrics, &open_metrics);
 
-    if let Err(ParserError::Missing(tool)) = &from_text {
-        return skip("the_python_client_reads_the_same_samples_from_both_pages", tool);
+    if let Err(ParserError::Missing(reason)) = &from_text {
+        return skip("the_python_client_reads_the_same_samples_from_both_pages", reason);
     }
     let (from_text, from_open_metrics) = (from_text.unwrap(), from_open_metrics.unwrap());
     let samples = text.lines().filter(|line| !line.starts_with('#')).count();

@@ -15,7 +15,7 @@ use gatewayz_metrics::Family;
 pub use exposition::{PrometheusFamilies, metrics_page};
 pub use health::{SignalHealth, SignalState};
 pub use http::{ProblemPage, RequestTelemetry};
-pub use outcome::{Exception, RequestOutcome};
+pub use outcome::{Exception, ExceptionKind, RequestOutcome};
 pub use settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings, TraceSettings};
 pub use start::{ShutdownReport, StartError, Telemetry};
 

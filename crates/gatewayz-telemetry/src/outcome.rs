@@ -26,8 +26,33 @@ pub struct RequestOutcome<'a> {
 /// What failed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exception {
-    /// Label value from a closed set: `panic`, `error` (an `Err` that became a 5xx), `body`.
-    pub kind: &'static str,
+    /// Its type.
+    pub kind: ExceptionKind,
     /// Text for the log line and the span; never for the client.
     pub message: String,
+}
+
+/// The types of exceptions, a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExceptionKind {
+    /// The handler or the body panicked.
+    Panic,
+    /// An `Err` became a 5xx.
+    Error,
+    /// The body ended with an error.
+    Body,
+}
+
+impl ExceptionKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Panic, Self::Error, Self::Body];
+
+    /// The label value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Error => "error",
+            Self::Body => "body",
+        }
+    }
 }

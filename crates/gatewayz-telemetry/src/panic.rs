@@ -6,7 +6,7 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::outcome::Exception;
+use crate::outcome::{Exception, ExceptionKind};
 
 /// Longest panic message that is kept, in characters.
 const MESSAGE_MAX_CHARS: usize = 512;
@@ -64,7 +64,7 @@ pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Box<dyn Any + Send>>) -
     result.map_err(|payload| {
         let message = LAST.take().unwrap_or_else(|| payload_text(&*payload).to_owned());
         Exception {
-            kind: "panic",
+            kind: ExceptionKind::Panic,
             message,
         }
     })

@@ -47,8 +47,8 @@ pub struct ReadSample {
 /// Why a parser did not accept the page.
 #[derive(Debug, thiserror::Error)]
 pub enum ParserError {
-    /// The parser is not on this machine: a reason to skip.
-    #[error("find {0}")]
+    /// The parser is not on this machine; the text is a reason to skip.
+    #[error("run the parser: {0}")]
     Missing(String),
     /// The parser complained.
     #[error("have the page accepted: {0}")]
@@ -79,10 +79,14 @@ pub fn promtool(page: &str) -> Result<(), ParserError> {
 /// # Panics
 /// When the interpreter answers with something else than samples.
 pub fn python_client(format: PageFormat, page: &str) -> Result<Vec<ReadSample>, ParserError> {
-    let python = python().ok_or_else(|| ParserError::Missing("GATEWAYZ_PYTHON or target/venv".to_owned()))?;
+    let python = python().ok_or_else(|| {
+        ParserError::Missing("neither GATEWAYZ_PYTHON nor target/venv has a Python".to_owned())
+    })?;
     let probe = feed(&python, &["-c", "import prometheus_client"], "")?;
     if !probe.status.success() {
-        return Err(ParserError::Missing("prometheus_client".to_owned()));
+        return Err(ParserError::Missing(
+            "prometheus_client is not installed".to_owned(),
+        ));
     }
     let format = match format {
         PageFormat::Text => "text",
@@ -116,7 +120,7 @@ fn feed(program: &OsStr, arguments: &[&str], input: &str) -> Result<Output, Pars
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|_| ParserError::Missing(program.to_string_lossy().into_owned()))?;
+        .map_err(|_| ParserError::Missing(format!("{} is not installed", program.display())))?;
     let mut stdin = child.stdin.take().expect("a piped stdin");
     if let Err(error) = stdin.write_all(input.as_bytes()) {
         // A parser that gives up early closes its side; what it says about it follows.

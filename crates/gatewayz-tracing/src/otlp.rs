@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use gatewayz_delivery::{Attempt, Batch, Sink};
 use secrecy::SecretString;
+use tokio::task::yield_now;
 use url::Url;
 
 /// The OTLP transport.
@@ -115,9 +116,17 @@ impl Sink for OtlpSink {
     fn send(&mut self, batch: &Batch, deadline: Instant) -> Attempt {
         let body = self.frame.request(batch);
         let deadline = tokio::time::Instant::from_std(deadline);
-        match &mut self.transport {
-            Transport::Grpc(exporter) => self.runtime.block_on(exporter.export(body, deadline)),
-            Transport::Http(exporter) => self.runtime.block_on(exporter.export(body, deadline)),
-        }
+        let transport = &mut self.transport;
+        self.runtime.block_on(async {
+            // The runtime stands still between batches: first it must notice what happened to its connections
+            // meanwhile, and at the end let go of those that are done.
+            yield_now().await;
+            let attempt = match transport {
+                Transport::Grpc(exporter) => exporter.export(body, deadline).await,
+                Transport::Http(exporter) => exporter.export(body, deadline).await,
+            };
+            yield_now().await;
+            attempt
+        })
     }
 }

@@ -73,7 +73,7 @@ fn serve(values: &Values) -> anyhow::Result<ExitCode> {
     let settings = match Settings::from_values(values) {
         Ok(settings) => settings,
         Err(mistakes) => {
-            write!(io::stderr(), "{mistakes}")?;
+            writeln!(io::stderr(), "{mistakes}")?;
             return Ok(ExitCode::from(EXIT_SETTINGS));
         }
     };
@@ -121,7 +121,7 @@ fn check_config(values: &Values) -> anyhow::Result<ExitCode> {
     match Settings::from_values(values) {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(mistakes) => {
-            write!(io::stderr(), "{mistakes}")?;
+            writeln!(io::stderr(), "{mistakes}")?;
             Ok(ExitCode::from(EXIT_SETTINGS))
         }
     }

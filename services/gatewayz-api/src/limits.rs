@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use actix_web::body::EitherBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::{JsonPayloadError, PathError};
-use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH};
+use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpRequest};
 use futures_util::future::Either;
@@ -65,9 +65,13 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         match violation(&request) {
             Some(problem) => Either::Left(ready(Ok(refuse(request, problem)))),
-            None => Either::Right(Within {
-                future: self.inner.call(request),
-            }),
+            None => {
+                let endless = request.headers().contains_key(TRANSFER_ENCODING);
+                Either::Right(Within {
+                    future: self.inner.call(request),
+                    endless,
+                })
+            }
         }
     }
 }
@@ -77,6 +81,8 @@ pin_project! {
     pub struct Within<F> {
         #[pin]
         future: F,
+        // Whether the request's body has no announced end.
+        endless: bool,
     }
 }
 
@@ -87,10 +93,18 @@ where
     type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project()
-            .future
-            .poll(context)
-            .map_ok(ServiceResponse::map_into_left_body)
+        let this = self.project();
+        let endless = *this.endless;
+        this.future.poll(context).map_ok(|mut response| {
+            // After an error nobody reads the rest of the body, and the connection would take it in for ever.
+            if endless && response.status().as_u16() >= 400 {
+                response
+                    .response_mut()
+                    .head_mut()
+                    .set_connection_type(ConnectionType::Close);
+            }
+            response.map_into_left_body()
+        })
     }
 }
 
@@ -164,6 +178,7 @@ fn too_large() -> Problem {
 }
 
 /// Answers a JSON body that cannot be read.
+#[expect(clippy::needless_pass_by_value, reason = "actix-web fixes the signature")]
 pub fn json_error(error: JsonPayloadError, _request: &HttpRequest) -> Error {
     match error {
         JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => too_large(),

@@ -23,12 +23,12 @@ const BUCKETS: &[f64] = &[
 pub const FAMILIES: &[Family] = &[
     Family::counter(
         "gatewayz_instrumentation_requests_total",
-        "Total number of HTTP requests",
+        "Total number of HTTP requests.",
         LABELS,
     ),
     Family::histogram(
         "gatewayz_instrumentation_requests_duration_seconds",
-        "HTTP request duration in seconds for all requests",
+        "HTTP request duration in seconds for all requests.",
         LABELS,
         Unit::Seconds,
         BUCKETS,

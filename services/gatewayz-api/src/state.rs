@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use gatewayz_config::Described;
 use gatewayz_telemetry::Telemetry;
@@ -87,4 +87,10 @@ pub fn timestamp_of(time: SystemTime) -> String {
     let mut text = Vec::with_capacity(24);
     gatewayz_logging::write_timestamp(gatewayz_logging::unix_nanos(time), &mut text);
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A duration in milliseconds with three digits, as on a log line.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
 }

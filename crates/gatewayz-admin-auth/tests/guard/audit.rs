@@ -84,7 +84,7 @@ async fn an_accepted_call_is_one_line_with_the_key_id() {
         ("reason", "valid_key"),
         ("key_id", KEY_ID),
         ("peer", "192.0.2.1"),
-        ("route", "/admin/{id}"),
+        ("admin_route", "/admin/{id}"),
     ];
     check(&lines[0], Level::INFO, &expected);
 }
@@ -105,7 +105,7 @@ async fn each_refused_call_is_one_warning_without_a_key_id() {
             ("outcome", "refused"),
             ("reason", reason),
             ("peer", "192.0.2.1"),
-            ("route", route),
+            ("admin_route", route),
         ]
     };
     check(&lines[0], Level::WARN, &line("missing_key", "/admin/{id}"));

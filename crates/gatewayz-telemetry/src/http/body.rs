@@ -11,7 +11,7 @@ use actix_web::web::Bytes;
 use gatewayz_tracing::in_request;
 
 use super::in_flight::InFlight;
-use crate::outcome::Exception;
+use crate::outcome::{Exception, ExceptionKind};
 use crate::panic::guarded;
 
 /// Status of a request whose body broke off on our side.
@@ -100,7 +100,7 @@ where
             Ok(Poll::Ready(Some(Err(error)))) => {
                 let error: Error = error.into();
                 let exception = Exception {
-                    kind: "body",
+                    kind: ExceptionKind::Body,
                     message: error.to_string(),
                 };
                 in_flight.finish(BROKEN_OFF, Some(&exception));

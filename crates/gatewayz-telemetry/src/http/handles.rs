@@ -13,6 +13,7 @@ use gatewayz_tracing::PreparedServerSpan;
 use super::in_flight::{InFlight, Recorder};
 use super::matcher::Matcher;
 use super::{families, method};
+use crate::outcome::ExceptionKind;
 
 /// Path label of requests that no route matched.
 const UNMATCHED: &str = "unmatched";
@@ -39,6 +40,8 @@ pub(crate) struct MethodHandles {
     pub(crate) in_progress: Option<Gauge>,
     pub(crate) request_size: Option<Histogram>,
     pub(crate) response_size: Option<Histogram>,
+    /// By kind; they start at 0 with the route's first request.
+    pub(crate) exceptions: [Option<Counter>; ExceptionKind::ALL.len()],
     by_status: RefCell<Vec<(u16, Rc<Prepared>)>>,
 }
 
@@ -121,7 +124,12 @@ impl MethodHandles {
         let labels = [recorder.app_name.as_str(), method, &path_label];
         // The families are in the catalog and the labels fit them, so an error is no case to handle per request:
         // the series would be missing, and the page says so in telemetry_label_overflow_total.
+        let exceptions = ExceptionKind::ALL.map(|kind| {
+            let labels = [recorder.app_name.as_str(), method, &path_label, kind.as_str()];
+            recorder.registry.counter(&families::EXCEPTIONS, &labels).ok()
+        });
         Self {
+            exceptions,
             in_progress: recorder.registry.gauge(&families::IN_PROGRESS, &labels).ok(),
             request_size: recorder.registry.histogram(&families::REQUEST_SIZE, &labels).ok(),
             response_size: recorder

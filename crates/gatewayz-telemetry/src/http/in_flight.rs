@@ -9,7 +9,6 @@ use gatewayz_logging::{LogLayer, RequestLine};
 use gatewayz_metrics::{Exemplar, Registry};
 use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, id};
 
-use super::families;
 use super::handles::MethodHandles;
 use super::head::RequestHead;
 use crate::outcome::{Exception, RequestOutcome};
@@ -134,16 +133,10 @@ impl InFlight {
         if let Some(response_size) = &handles.response_size {
             response_size.observe(outcome.bytes_out, None);
         }
-        if let Some(exception) = outcome.exception {
-            let labels = [
-                recorder.app_name.as_str(),
-                outcome.method,
-                &handles.path_label,
-                exception.kind,
-            ];
-            if let Ok(exceptions) = recorder.registry.counter(&families::EXCEPTIONS, &labels) {
-                exceptions.increment();
-            }
+        if let Some(exception) = outcome.exception
+            && let Some(Some(exceptions)) = handles.exceptions.get(exception.kind as usize)
+        {
+            exceptions.increment();
         }
 
         let endpoint = &self.span.attachment().endpoint;
@@ -155,7 +148,7 @@ impl InFlight {
             span_id,
             exception: outcome
                 .exception
-                .map(|exception| (exception.kind, exception.message.as_str())),
+                .map(|exception| (exception.kind.as_str(), exception.message.as_str())),
         };
         recorder
             .log
@@ -166,7 +159,7 @@ impl InFlight {
             end_unix_nanos: outcome.end_unix_nanos,
             url_path: endpoint,
             exception: outcome.exception.map(|exception| SpanException {
-                kind: exception.kind,
+                kind: exception.kind.as_str(),
                 message: &exception.message,
             }),
         };

@@ -24,7 +24,7 @@ use super::handles::Routes;
 use super::head::RequestHead;
 use super::in_flight::{InFlight, Recorder};
 use super::method;
-use crate::outcome::Exception;
+use crate::outcome::{Exception, ExceptionKind};
 use crate::panic::guarded;
 
 /// Longest `x-request-id` that is taken over, in bytes.
@@ -247,7 +247,7 @@ where
 fn refused(observed: Observed, error: &Error) -> Error {
     let response = error.error_response();
     let exception = response.status().is_server_error().then(|| Exception {
-        kind: "error",
+        kind: ExceptionKind::Error,
         message: error.to_string(),
     });
     observed.fail(response, exception.as_ref())
@@ -263,7 +263,7 @@ fn panicked(observed: Option<Observed>, exception: &Exception) -> Error {
         }
         // A silent route has no line of its own to tell it on.
         None => {
-            tracing::error!(target: "gatewayz::panic", exception_type = exception.kind, "Panic: {}", exception.message);
+            tracing::error!(target: "gatewayz::panic", exception_type = exception.kind.as_str(), "Panic: {}", exception.message);
             InternalError::from_response("panic", HttpResponse::new(status)).into()
         }
     }

@@ -21,7 +21,7 @@ use self::delivery::{Reading, Settled, Signal, Verdict};
 use self::rate_limit::RateLimit;
 use super::instrumentation::{answer, current_ids, shown_url};
 use crate::problem::Problem;
-use crate::state::{State, timestamp};
+use crate::state::{State, milliseconds, timestamp};
 
 /// How long the request of a self-test may wait for the network.
 const LOOPBACK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -140,7 +140,7 @@ pub async fn test_metrics(state: Data<State>) -> Result<HttpResponse, TestRefuse
         },
         "trace_id": trace_id,
         "span_id": span_id,
-        "duration_ms": started.elapsed().as_secs_f64() * 1e3,
+        "duration_ms": milliseconds(started.elapsed()),
         "timestamp": timestamp(),
         "verification": { "prometheus": prometheus, "loki": loki, "tempo": tempo, "stdout": stdout },
     })))

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::metrics::overall;
 use crate::settings::LokiCredentials;
-use crate::state::{State, VERSION, timestamp};
+use crate::state::{State, VERSION, milliseconds, timestamp};
 
 /// For answers that are only true at the moment.
 pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -58,7 +58,7 @@ pub async fn trace_context(request: HttpRequest, state: Data<State>) -> HttpResp
         service_name: &state.settings.service.service_name,
         operation_name: format!("{} {route}", request.method()),
         timestamp: timestamp(),
-        duration_ms: started.elapsed().as_secs_f64() * 1e3,
+        duration_ms: milliseconds(started.elapsed()),
     })
 }
 

@@ -7,7 +7,7 @@ use gatewayz_testkit::parsers::{PageFormat, ParserError, ReadSample, promtool, p
 use gatewayz_testkit::skip;
 use serde_json::Value;
 
-use crate::harness::{Api, PUBLISHED_KEY, repository, spawn};
+use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, repository, spawn, wait_for};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,8 +52,8 @@ fn promtool_accepts_the_page_of_a_used_service() {
 
     let accepted = promtool(&page(&api, "text/plain"));
 
-    if let Err(ParserError::Missing(tool)) = &accepted {
-        return skip("promtool_accepts_the_page_of_a_used_service", tool);
+    if let Err(ParserError::Missing(reason)) = &accepted {
+        return skip("promtool_accepts_the_page_of_a_used_service", reason);
     }
     accepted.unwrap();
 }
@@ -68,10 +68,10 @@ fn a_strict_parser_reads_the_same_request_samples_from_both_formats() {
         &page(&api, "application/openmetrics-text"),
     );
 
-    if let Err(ParserError::Missing(tool)) = &text {
+    if let Err(ParserError::Missing(reason)) = &text {
         return skip(
             "a_strict_parser_reads_the_same_request_samples_from_both_formats",
-            tool,
+            reason,
         );
     }
     let (text, open_metrics) = (text.unwrap(), open_metrics.unwrap());
@@ -92,10 +92,18 @@ fn the_trace_of_every_exemplar_is_in_the_log() {
     let exemplars = open_metrics.split("# {trace_id=\"").skip(1);
     let ids: BTreeSet<(&str, &str)> = exemplars.map(|rest| (&rest[..32], &rest[43..59])).collect();
     assert!(ids.len() >= 8, "{ids:?}");
-    for (trace_id, span_id) in ids {
-        let line = api.wait_for_line(|line| line["span_id"] == span_id && line["status_code"].is_number());
-        assert_eq!(line["trace_id"], trace_id);
-    }
+    let logged = wait_for(DEADLINE, || {
+        let lines = api.lines();
+        let requests = lines.iter().filter(|line| line["status_code"].is_number());
+        let logged = requests.map(|line| {
+            (
+                line["trace_id"].as_str().unwrap(),
+                line["span_id"].as_str().unwrap(),
+            )
+        });
+        ids.is_subset(&logged.collect()).then_some(())
+    });
+    assert!(logged.is_some(), "{ids:?} are not all in {:#?}", api.lines());
 }
 
 #[test]

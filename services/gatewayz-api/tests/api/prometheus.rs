@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -267,8 +267,7 @@ impl Traffic {
             for (method, path) in requests.into_iter().cycle() {
                 client.request(method, path, &[], b"").unwrap();
                 // An error other than a timeout means that the sender is gone.
-                let goes_on = stopped.recv_timeout(PAUSE_BETWEEN_REQUESTS)
-                    == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+                let goes_on = stopped.recv_timeout(PAUSE_BETWEEN_REQUESTS) == Err(RecvTimeoutError::Timeout);
                 if !goes_on || started.elapsed() > 2 * DEADLINE {
                     break;
                 }

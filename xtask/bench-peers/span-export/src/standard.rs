@@ -82,6 +82,7 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
         .listen(workload::bind()?)?
         .run()
         .await?;
-    processor.shutdown_with_timeout(workload::FLUSH)?;
+    // The exporter's connection lives on this thread's runtime, which a blocking call here would stop.
+    actix_web::rt::task::spawn_blocking(move || processor.shutdown_with_timeout(workload::FLUSH)).await??;
     Ok(())
 }

@@ -48,6 +48,7 @@ async fn main() -> Result<()> {
         .listen(workload::bind()?)?
         .run()
         .await?;
-    provider.shutdown_with_timeout(workload::FLUSH)?;
+    // The exporter's connection lives on this thread's runtime, which a blocking call here would stop.
+    actix_web::rt::task::spawn_blocking(move || provider.shutdown_with_timeout(workload::FLUSH)).await??;
     Ok(())
 }
