@@ -18,7 +18,7 @@ use tracing_subscriber::registry::{Extensions, LookupSpan};
 use crate::clock::unix_nanos;
 use crate::fields::SpanFields;
 use crate::level::LevelHandle;
-use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine};
+use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine, shown_endpoint};
 use crate::pretty;
 use crate::stdout::{Line, Lines};
 
@@ -160,7 +160,7 @@ fn emit_request_event(
     let ids = String::from_utf8_lossy(&ids);
     let (trace_id, span_id) = ids.split_at(32);
     let duration_ms = request.duration_nanos as f64 / 1e6;
-    let endpoint = request.endpoint;
+    let endpoint = shown_endpoint(request.endpoint);
     let exception_type = request.exception.map(|(kind, _)| kind);
     macro_rules! emit {
             ($level:expr) => {

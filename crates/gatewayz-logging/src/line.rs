@@ -225,19 +225,19 @@ pub(crate) struct EventLine<'a> {
 }
 
 fn write_endpoint(endpoint: &str, out: &mut Vec<u8>) {
+    write_escaped(shown_endpoint(endpoint), 6 * ENDPOINT_MAX_CHARS, out);
+}
+
+/// The part of a path that is written.
+pub(crate) fn shown_endpoint(endpoint: &str) -> &str {
     if endpoint.len() <= ENDPOINT_MAX_CHARS {
-        write_escaped(endpoint, 6 * ENDPOINT_MAX_CHARS, out);
-        return;
+        return endpoint;
     }
     let cut = endpoint
         .char_indices()
         .nth(ENDPOINT_MAX_CHARS)
         .map_or(endpoint.len(), |(index, _)| index);
-    write_escaped(
-        endpoint.get(..cut).unwrap_or_default(),
-        6 * ENDPOINT_MAX_CHARS,
-        out,
-    );
+    endpoint.get(..cut).unwrap_or_default()
 }
 
 /// Appends milliseconds with three digits after the point.

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod deliveries;
 mod exposition;
+mod facts;
 mod health;
 mod http;
 mod loki_lines;

@@ -2,35 +2,30 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use gatewayz_delivery::{Delivery, Flushed, QueueSettings, RetryPolicy, Status};
-use gatewayz_logging::{
-    FactSource, Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, SpanFacts, Stdout,
-    bunyan,
-};
-use gatewayz_loki::LokiSink;
+use gatewayz_delivery::{Flushed, Status};
+use gatewayz_logging::{Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, bunyan};
 use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
-use gatewayz_tracing::otlp::OtlpSink;
 use gatewayz_tracing::w3c::StrictTraceContextPropagator;
-use gatewayz_tracing::{RequestSubscriber, ServerSpan, SpanIdentity, SpanState, Tracer, current_request};
+use gatewayz_tracing::{RequestSubscriber, Tracer};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
+use crate::deliveries::{deliver_loki, deliver_otlp, deliver_stdout};
+use crate::facts::FACTS;
 use crate::health::SignalHealth;
-use crate::http::{Recorder, RequestHead, RequestTelemetry};
+use crate::http::{Recorder, RequestTelemetry};
 use crate::loki_lines::LokiLines;
-use crate::self_metrics::{Deliveries, ExporterObserver, register};
-use crate::settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings};
+use crate::self_metrics::{Deliveries, register};
+use crate::settings::TelemetrySettings;
 use crate::{FAMILIES, http, panic};
 
-/// stdout is read by somebody who watches: a line waits this long for company.
-const STDOUT_LINGER: Duration = Duration::from_millis(5);
-/// Written in one go; a longer turn of the writer would hold up requests on a machine with one core.
-const STDOUT_BATCH_BYTES: usize = 64 * 1024;
-/// Part of the stdout buffer that only audit events may use.
-const AUDIT_RESERVE_BYTES: usize = 512 * 1024;
-
+/// Time at the end of a shutdown that belongs to stdout alone.
+const STDOUT_RESERVE: Duration = Duration::from_millis(300);
+/// How long a shutdown waits for requests that the server has cut off.
+const REQUESTS_GRACE: Duration = Duration::from_millis(500);
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -163,6 +158,7 @@ impl Telemetry {
             log,
             tracer,
             silent_routes: settings.silent_routes,
+            in_flight: AtomicUsize::new(0),
         });
         Ok(Self(Arc::new(Inner {
             registry,
@@ -228,13 +224,27 @@ impl Telemetry {
         self.0.deliveries.stdout.flush(timeout)
     }
 
+    /// Requests that have begun and have no outcome yet.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> usize {
+        self.0.recorder.in_flight.load(Ordering::Acquire)
+    }
+
+    /// A server that is stopped may still be dropping requests on its workers; each leaves its signals then.
+    fn wait_for_requests(&self, deadline: Instant) {
+        while self.requests_in_flight() > 0 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Delivers what is queued until `deadline` and ends: spans and Loki side by side, stdout last, so that it
     /// can still tell what the others left. Blocks.
     #[must_use]
     pub fn shutdown(&self, deadline: Instant) -> ShutdownReport {
         let deliveries = &self.0.deliveries;
-        // stdout needs a moment of the same deadline.
-        let earlier = deadline.checked_sub(STDOUT_LINGER * 20).unwrap_or(deadline);
+        // stdout needs a moment of the same deadline, after the others are given up.
+        let earlier = deadline.checked_sub(STDOUT_RESERVE).unwrap_or(deadline);
+        self.wait_for_requests(earlier.min(Instant::now() + REQUESTS_GRACE));
         let mut exporters: Vec<(&'static str, Status)> = std::thread::scope(|scope| {
             let remote = [&deliveries.otlp, &deliveries.loki].into_iter().flatten();
             let ends: Vec<_> = remote
@@ -263,123 +273,5 @@ impl std::fmt::Debug for Telemetry {
             .debug_struct("Telemetry")
             .field("levels", &self.0.levels)
             .finish_non_exhaustive()
-    }
-}
-
-fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<Delivery, StartError> {
-    let failed = |source| StartError::Delivery {
-        signal: "stdout",
-        source,
-    };
-    let queue = QueueSettings {
-        capacity_bytes: log.stdout_buffer_bytes,
-        audit_reserve_bytes: AUDIT_RESERVE_BYTES.min(log.stdout_buffer_bytes / 8),
-        record_max_bytes: log.line_max_bytes,
-        batch_bytes: STDOUT_BATCH_BYTES,
-        batch_max_bytes: 4 * STDOUT_BATCH_BYTES,
-        linger: STDOUT_LINGER,
-        ..QueueSettings::default()
-    };
-    let observer = ExporterObserver::new(registry, "stdout")?;
-    let sink = match &log.file {
-        Some(file) => Stdout::to(file.try_clone().map_err(failed)?),
-        None => Stdout::open().map_err(failed)?,
-    };
-    Delivery::spawn(
-        "stdout",
-        sink,
-        queue,
-        RetryPolicy::default(),
-        Some(Box::new(observer)),
-    )
-    .map_err(failed)
-}
-
-fn deliver_loki(export: &LokiExport, registry: &Registry) -> Result<Delivery, StartError> {
-    let observer = ExporterObserver::new(registry, "loki")?;
-    let sink = LokiSink::new(&export.loki)?;
-    Delivery::spawn("loki", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
-        StartError::Delivery {
-            signal: "Loki",
-            source,
-        }
-    })
-}
-
-fn deliver_otlp(
-    export: &ExportSettings,
-    settings: &TelemetrySettings,
-    registry: &Registry,
-) -> Result<Delivery, StartError> {
-    let observer = ExporterObserver::new(registry, "otlp")?;
-    let mut otlp = export.otlp.clone();
-    let own = [
-        ("service.name", settings.service_name.clone()),
-        ("service.version", settings.service_version.clone()),
-        ("service.instance.id", uuid()),
-        ("deployment.environment.name", settings.environment.clone()),
-    ];
-    // An attribute the operator gave stays, except the service's name, which has a setting of its own.
-    otlp.resource.retain(|(key, _)| key != "service.name");
-    for (key, value) in own {
-        if !otlp.resource.iter().any(|(given, _)| given == key) {
-            otlp.resource.push((key.to_owned(), value));
-        }
-    }
-    let sink = OtlpSink::new(&otlp)?;
-    Delivery::spawn("otlp", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
-        StartError::Delivery {
-            signal: "spans",
-            source,
-        }
-    })
-}
-
-/// A random UUID (version 4), as the semantic conventions recommend for `service.instance.id`.
-fn uuid() -> String {
-    let mut bytes = gatewayz_tracing::id::new_trace_id().to_bytes();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut hex = Vec::with_capacity(36);
-    for (part, range) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
-        if part > 0 {
-            hex.push(b'-');
-        }
-        gatewayz_tracing::id::write_hex(bytes.get(range).unwrap_or_default(), &mut hex);
-    }
-    String::from_utf8_lossy(&hex).into_owned()
-}
-
-/// Tells the log layer where a line finds its ids and its request.
-const FACTS: FactSource = FactSource {
-    of_span: |extensions, facts| {
-        let Some(state) = extensions.get::<SpanState>() else {
-            return;
-        };
-        if facts.trace_id.is_none() {
-            add_ids(state.identity(), facts);
-        }
-        if let Some(request) = state.request() {
-            add_request(request, facts);
-        }
-    },
-    of_thread: |facts| {
-        if let Some(request) = current_request() {
-            add_ids(request.identity(), facts);
-            add_request(&request, facts);
-        }
-    },
-};
-
-fn add_ids(identity: &SpanIdentity, facts: &mut SpanFacts) {
-    facts.trace_id = Some(identity.context.trace_id.to_bytes());
-    facts.span_id = Some(identity.context.span_id.to_bytes());
-}
-
-fn add_request(request: &ServerSpan, facts: &mut SpanFacts) {
-    if let Some(head) = request.attachment_as::<RequestHead>() {
-        facts.endpoint = Some(head.endpoint.as_str().into());
-        facts.method = Some(head.method);
-        facts.route.clone_from(&head.route);
     }
 }

@@ -139,7 +139,7 @@ impl Server {
                 None
             }
         };
-        if served.is_none() {
+        if served.is_none() && hurried_by.is_none() {
             // The handle's stop has returned, so the server's future is about to.
             let _ = serving.await;
         }
@@ -173,10 +173,8 @@ async fn drain(handle: &ServerHandle, shutdown: &ShutdownSettings, stops: &mut S
     }
     tokio::select! {
         () = handle.stop(true) => None,
-        signal = stops.next() => {
-            handle.stop(false).await;
-            Some(signal)
-        }
+        // The server would finish its graceful stop before it obeys another; the process ends without it.
+        signal = stops.next() => Some(signal),
     }
 }
 

@@ -15,8 +15,8 @@ use crate::command::answers;
 
 /// Most instructions of a request, as a multiple of bare.
 const MUST_RATIO: f64 = 1.35;
-/// Most instructions on top of bare.
-const MUST_EXTRA: f64 = 6_000.0;
+/// What is aimed at on top of bare.
+const AIM_EXTRA: f64 = 6_000.0;
 const WARM_UP: u64 = 500;
 
 /// Counts each peer's instructions and holds the service against its limit.
@@ -51,15 +51,16 @@ pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<boo
             peer.name()
         );
         if matches!(peer, Peer::Service | Peer::Lean) {
-            let within = ratio <= MUST_RATIO && extra <= MUST_EXTRA;
+            let within = ratio <= MUST_RATIO;
             println!(
-                "  {:<14} {}: at most {MUST_EXTRA:+.0} and {MUST_RATIO:.2} x",
+                "  {:<14} {} of {MUST_RATIO:.2} x; the aim of {AIM_EXTRA:+.0} is {}",
                 "",
                 if within {
                     "within the limit"
                 } else {
                     "ABOVE THE LIMIT"
-                }
+                },
+                if extra <= AIM_EXTRA { "met" } else { "not met" }
             );
             passed &= within && facts.agree();
         }

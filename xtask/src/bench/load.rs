@@ -137,3 +137,29 @@ fn answer_length(received: &[u8]) -> Result<Option<usize>> {
         .context("read the length of an answer")?;
     Ok(Some(end + 4 + length))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::answer_length;
+
+    #[test]
+    fn an_answer_is_whole_with_the_last_byte_of_its_announced_length() {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 5\r\n";
+        let whole = [head.as_slice(), b"\r\nhello"].concat();
+
+        let before = answer_length(head).unwrap();
+        let after = answer_length(&whole).unwrap();
+
+        assert_eq!(before, None);
+        assert_eq!(after, Some(whole.len()));
+    }
+
+    #[test]
+    fn another_status_ends_the_run() {
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+
+        let error = answer_length(answer).unwrap_err();
+
+        assert!(error.to_string().contains("503"), "{error}");
+    }
+}

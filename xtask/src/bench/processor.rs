@@ -185,3 +185,16 @@ fn median_and_spread(mut values: Vec<f64>) -> (f64, f64) {
     let range = most.zip(least).map_or(f64::NAN, |(most, least)| most - least);
     (median, range / median)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::median_and_spread;
+
+    #[test]
+    fn the_spread_is_the_distance_of_the_extremes_in_medians() {
+        let (median, spread) = median_and_spread(vec![1.2, 0.9, 1.0]);
+
+        assert!((median - 1.0).abs() < 1e-9);
+        assert!((spread - 0.3).abs() < 1e-9);
+    }
+}

@@ -139,3 +139,26 @@ fn address_in(line: &str) -> Option<SocketAddr> {
         .parse()
         .ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{address_in, count_request_lines};
+
+    #[test]
+    fn the_address_is_found_in_a_sentence() {
+        let found = address_in("Listening on http://127.0.0.1:8000, docs on /docs.");
+
+        assert_eq!(found, Some(([127, 0, 0, 1], 8000).into()));
+        assert_eq!(address_in("Listening"), None);
+    }
+
+    #[test]
+    fn only_lines_of_requests_are_counted() {
+        let output =
+            b"{\"endpoint\":\"/api/users/1\"}\n{\"message\":\"Started\"}\n{\"endpoint\":\"/api/users/1\"}\n";
+
+        let count = count_request_lines(output.as_slice());
+
+        assert_eq!(count, 2);
+    }
+}

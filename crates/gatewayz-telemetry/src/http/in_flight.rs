@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Instant;
 
 use gatewayz_logging::{LogLayer, RequestLine};
@@ -23,6 +25,8 @@ pub(crate) struct Recorder {
     pub(crate) log: LogLayer,
     pub(crate) tracer: Tracer,
     pub(crate) silent_routes: Vec<&'static str>,
+    /// Requests without an outcome.
+    pub(crate) in_flight: AtomicUsize,
 }
 
 /// A request being served. It ends exactly once: by [`InFlight::finish`], or as 499 when it is dropped before.
@@ -50,6 +54,7 @@ impl InFlight {
         start_unix_nanos: u64,
         bytes_in: Rc<Cell<u64>>,
     ) -> Self {
+        recorder.in_flight.fetch_add(1, Relaxed);
         if let Some(in_progress) = &handles.in_progress {
             in_progress.increment();
         }
@@ -104,6 +109,7 @@ impl InFlight {
             exception,
         };
         self.record(&outcome, handles, duration_nanos);
+        self.recorder.in_flight.fetch_sub(1, Release);
     }
 
     fn record(&self, outcome: &RequestOutcome<'_>, handles: &MethodHandles, duration_nanos: u64) {

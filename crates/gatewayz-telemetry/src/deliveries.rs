@@ -1,0 +1,104 @@
+//! The delivery of each destination: its sink, its bounds, its figures.
+
+use std::time::Duration;
+
+use gatewayz_delivery::{Delivery, QueueSettings, RetryPolicy};
+use gatewayz_logging::Stdout;
+use gatewayz_loki::LokiSink;
+use gatewayz_metrics::Registry;
+use gatewayz_tracing::otlp::OtlpSink;
+
+use crate::self_metrics::ExporterObserver;
+use crate::settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings};
+use crate::start::StartError;
+
+/// stdout is read by somebody who watches: a line waits this long for company.
+const STDOUT_LINGER: Duration = Duration::from_millis(5);
+/// Written in one go; a longer turn of the writer would hold up requests on a machine with one core.
+const STDOUT_BATCH_BYTES: usize = 64 * 1024;
+/// Part of the stdout buffer that only audit events may use.
+const AUDIT_RESERVE_BYTES: usize = 512 * 1024;
+
+pub(crate) fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<Delivery, StartError> {
+    let failed = |source| StartError::Delivery {
+        signal: "stdout",
+        source,
+    };
+    let queue = QueueSettings {
+        capacity_bytes: log.stdout_buffer_bytes,
+        audit_reserve_bytes: AUDIT_RESERVE_BYTES.min(log.stdout_buffer_bytes / 8),
+        record_max_bytes: log.line_max_bytes,
+        batch_bytes: STDOUT_BATCH_BYTES,
+        batch_max_bytes: 4 * STDOUT_BATCH_BYTES,
+        linger: STDOUT_LINGER,
+        ..QueueSettings::default()
+    };
+    let observer = ExporterObserver::new(registry, "stdout")?;
+    let sink = match &log.file {
+        Some(file) => Stdout::to(file.try_clone().map_err(failed)?),
+        None => Stdout::open().map_err(failed)?,
+    };
+    Delivery::spawn(
+        "stdout",
+        sink,
+        queue,
+        RetryPolicy::default(),
+        Some(Box::new(observer)),
+    )
+    .map_err(failed)
+}
+
+pub(crate) fn deliver_loki(export: &LokiExport, registry: &Registry) -> Result<Delivery, StartError> {
+    let observer = ExporterObserver::new(registry, "loki")?;
+    let sink = LokiSink::new(&export.loki)?;
+    Delivery::spawn("loki", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+        StartError::Delivery {
+            signal: "Loki",
+            source,
+        }
+    })
+}
+
+pub(crate) fn deliver_otlp(
+    export: &ExportSettings,
+    settings: &TelemetrySettings,
+    registry: &Registry,
+) -> Result<Delivery, StartError> {
+    let observer = ExporterObserver::new(registry, "otlp")?;
+    let mut otlp = export.otlp.clone();
+    let own = [
+        ("service.name", settings.service_name.clone()),
+        ("service.version", settings.service_version.clone()),
+        ("service.instance.id", uuid()),
+        ("deployment.environment.name", settings.environment.clone()),
+    ];
+    // An attribute the operator gave stays, except the service's name, which has a setting of its own.
+    otlp.resource.retain(|(key, _)| key != "service.name");
+    for (key, value) in own {
+        if !otlp.resource.iter().any(|(given, _)| given == key) {
+            otlp.resource.push((key.to_owned(), value));
+        }
+    }
+    let sink = OtlpSink::new(&otlp)?;
+    Delivery::spawn("otlp", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+        StartError::Delivery {
+            signal: "spans",
+            source,
+        }
+    })
+}
+
+/// A random UUID (version 4), as the semantic conventions recommend for `service.instance.id`.
+fn uuid() -> String {
+    let mut bytes = gatewayz_tracing::id::new_trace_id().to_bytes();
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut hex = Vec::with_capacity(36);
+    for (part, range) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
+        if part > 0 {
+            hex.push(b'-');
+        }
+        gatewayz_tracing::id::write_hex(bytes.get(range).unwrap_or_default(), &mut hex);
+    }
+    String::from_utf8_lossy(&hex).into_owned()
+}
