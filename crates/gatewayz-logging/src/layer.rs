@@ -99,12 +99,15 @@ impl LogLayer {
     }
 
     /// Writes a finished request's line. It is subject to the levels in force like any event.
+    ///
+    /// `ids` are those of `request`, for sinks that want them beside the text.
     pub fn write_request(
         &self,
         prepared: &PreparedRequestLine,
         method: &str,
         status_code: u16,
         request: &RequestLine<'_>,
+        ids: ([u8; 16], [u8; 8]),
     ) {
         if !self.levels.request_enabled(prepared.level) {
             return;
@@ -117,8 +120,8 @@ impl LogLayer {
             unix_nanos: request.unix_nanos,
             level: prepared.level,
             severity: severity(prepared.level, REQUEST_TARGET),
-            trace_id: Some(request.trace_id),
-            span_id: Some(request.span_id),
+            trace_id: Some(ids.0),
+            span_id: Some(ids.1),
         };
         self.write(
             line,
@@ -154,11 +157,8 @@ fn emit_request_event(
     status_code: u16,
     request: &RequestLine<'_>,
 ) {
-    let mut ids = Vec::with_capacity(48);
-    crate::json::write_hex(&request.trace_id, &mut ids);
-    crate::json::write_hex(&request.span_id, &mut ids);
-    let ids = String::from_utf8_lossy(&ids);
-    let (trace_id, span_id) = ids.split_at(32);
+    let trace_id = str::from_utf8(request.trace_id).unwrap_or_default();
+    let span_id = str::from_utf8(request.span_id).unwrap_or_default();
     let duration_ms = request.duration_nanos as f64 / 1e6;
     let endpoint = shown_endpoint(request.endpoint);
     let exception_type = request.exception.map(|(kind, _)| kind);

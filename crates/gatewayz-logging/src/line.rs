@@ -63,10 +63,10 @@ pub struct RequestLine<'a> {
     pub duration_nanos: u64,
     /// The request's path without query.
     pub endpoint: &'a str,
-    /// The trace.
-    pub trace_id: [u8; 16],
-    /// The server span.
-    pub span_id: [u8; 8],
+    /// The trace, in lower-case hexadecimal.
+    pub trace_id: &'a [u8; 32],
+    /// The server span, in lower-case hexadecimal.
+    pub span_id: &'a [u8; 16],
     /// Type and text of what failed the request; `None` when nothing was thrown.
     pub exception: Option<(&'static str, &'a str)>,
 }
@@ -143,9 +143,9 @@ impl LineEncoder {
         out.extend_from_slice(&prepared.after_endpoint);
         write_millis(request.duration_nanos, out);
         out.extend_from_slice(b",\"trace_id\":\"");
-        write_hex(&request.trace_id, out);
+        out.extend_from_slice(request.trace_id);
         out.extend_from_slice(b"\",\"span_id\":\"");
-        write_hex(&request.span_id, out);
+        out.extend_from_slice(request.span_id);
         out.extend_from_slice(&prepared.end);
         if let Some((kind, text)) = request.exception {
             out.extend_from_slice(b",\"exception_type\":\"");

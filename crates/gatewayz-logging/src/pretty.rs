@@ -23,7 +23,7 @@ pub(crate) fn write_request(
     out.push(b' ');
     write_millis(request.duration_nanos, out);
     out.extend_from_slice(b" ms trace_id=");
-    write_hex(&request.trace_id, out);
+    out.extend_from_slice(request.trace_id);
     if let Some((kind, text)) = request.exception {
         out.push(b' ');
         out.extend_from_slice(kind.as_bytes());

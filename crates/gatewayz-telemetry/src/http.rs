@@ -8,6 +8,7 @@ mod in_flight;
 mod matcher;
 mod method;
 mod middleware;
+mod payload;
 
 pub(crate) use families::{FAMILIES, register_info};
 pub(crate) use head::RequestHead;

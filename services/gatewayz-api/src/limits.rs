@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::EitherBody;
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::{JsonPayloadError, PathError};
 use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::http::{ConnectionType, StatusCode};
@@ -151,6 +151,9 @@ fn violation(request: &ServiceRequest) -> Option<Problem> {
             status,
             "The request's headers are longer than 32 KiB.",
         ));
+    }
+    if matches!(request.parts().1, Payload::None) {
+        return None;
     }
     let encoded = request
         .headers()

@@ -1,7 +1,5 @@
 //! The table of routes: what is served, to whom, and what `/openapi.json` says of it.
 
-use std::collections::BTreeMap;
-
 use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue};
@@ -107,14 +105,14 @@ const fn post(
     }
 }
 
-/// Every route, in the order of the documentation.
+/// Every route: those with the most traffic first, then in the order of the documentation.
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
+    get("/api/users/{id}", Access::Open, Plane::Api, "Demonstration route; off in production.", || web::to(users::user)),
     get("/", Access::Open, Plane::Api, "Name, version and links.", || web::to(root::index)),
     get("/health", Access::Open, Plane::Api, "The service answers.", || web::to(probes::health)),
     get("/live", Access::Open, Plane::Api, "The process lives; nothing outside it matters.", || web::to(probes::live)),
     get("/ready", Access::Open, Plane::Api, "Ready to serve; 503 while it is stopping.", || web::to(probes::ready)),
-    get("/api/users/{id}", Access::Open, Plane::Api, "Demonstration route; off in production.", || web::to(users::user)),
     get("/metrics", Access::MetricsToken, Plane::Instrumentation, "Prometheus text, or OpenMetrics with exemplars when the Accept header asks.", || web::to(metrics::page)),
     get("/api/metrics/status", Access::Open, Plane::Instrumentation, "What the metrics are and where.", || web::to(metrics::status)),
     get("/api/metrics/summary", Access::Open, Plane::Instrumentation, "Every registered metric.", || web::to(metrics::summary)),
@@ -146,9 +144,13 @@ pub fn served(server: &ServerSettings) -> impl Iterator<Item = &'static Route> {
 
 /// Adds every served route, each path with one answer for its other methods.
 pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane: &PrometheusMetrics) {
-    let mut by_path: BTreeMap<&'static str, Vec<&Route>> = BTreeMap::new();
+    // The router tries paths in this order, so the table's first ones are found fastest.
+    let mut by_path: Vec<(&'static str, Vec<&Route>)> = Vec::new();
     for route in served(server) {
-        by_path.entry(route.path).or_default().push(route);
+        match by_path.iter_mut().find(|(path, _)| *path == route.path) {
+            Some((_, routes)) => routes.push(route),
+            None => by_path.push((route.path, vec![route])),
+        }
     }
     for (path, routes) in by_path {
         let measured = routes.iter().any(|route| route.plane == Plane::Instrumentation);

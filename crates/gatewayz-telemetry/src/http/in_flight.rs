@@ -1,6 +1,5 @@
 //! A request from its head to its outcome, and the one place where the outcome becomes three signals.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,6 +12,7 @@ use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, 
 
 use super::handles::MethodHandles;
 use super::head::RequestHead;
+use super::payload::CountedPayload;
 use crate::outcome::{Exception, RequestOutcome};
 
 /// Status of a request whose client left before the last byte.
@@ -38,9 +38,10 @@ pub(crate) struct InFlight {
     span: Arc<ServerSpan<RequestHead>>,
     /// The same span, lent to the thread while the request is polled.
     pub(crate) current: Option<Arc<ServerSpan>>,
+    trace_id_hex: [u8; 32],
     started: Instant,
     start_unix_nanos: u64,
-    bytes_in: Rc<Cell<u64>>,
+    payload: CountedPayload,
     pub(crate) bytes_out: u64,
     finished: bool,
 }
@@ -52,7 +53,7 @@ impl InFlight {
         span: Arc<ServerSpan<RequestHead>>,
         started: Instant,
         start_unix_nanos: u64,
-        bytes_in: Rc<Cell<u64>>,
+        payload: CountedPayload,
     ) -> Self {
         recorder.in_flight.fetch_add(1, Relaxed);
         if let Some(in_progress) = &handles.in_progress {
@@ -63,11 +64,12 @@ impl InFlight {
             recorder,
             handles,
             answered: None,
+            trace_id_hex: id::trace_id_hex(span.identity().context.trace_id),
             current: Some(current),
             span,
             started,
             start_unix_nanos,
-            bytes_in,
+            payload,
             bytes_out: 0,
             finished: false,
         }
@@ -87,8 +89,9 @@ impl InFlight {
         self.answered = answered;
     }
 
-    pub(crate) fn trace_id_hex(&self) -> [u8; 32] {
-        id::trace_id_hex(self.span.identity().context.trace_id)
+    /// The trace id in hexadecimal, for headers and lines.
+    pub(crate) fn trace_id_hex(&self) -> &[u8; 32] {
+        &self.trace_id_hex
     }
 
     pub(crate) fn finish(&mut self, status_code: u16, exception: Option<&Exception>) {
@@ -104,7 +107,7 @@ impl InFlight {
             status_code,
             duration,
             end_unix_nanos: self.start_unix_nanos.saturating_add(duration_nanos),
-            bytes_in: self.bytes_in.get(),
+            bytes_in: self.payload.bytes(),
             bytes_out: self.bytes_out,
             exception,
         };
@@ -150,15 +153,19 @@ impl InFlight {
             unix_nanos: outcome.end_unix_nanos,
             duration_nanos,
             endpoint,
-            trace_id,
-            span_id,
+            trace_id: &self.trace_id_hex,
+            span_id: &id::span_id_hex(identity.context.span_id),
             exception: outcome
                 .exception
                 .map(|exception| (exception.kind.as_str(), exception.message.as_str())),
         };
-        recorder
-            .log
-            .write_request(&prepared.line, outcome.method, outcome.status_code, &line);
+        recorder.log.write_request(
+            &prepared.line,
+            outcome.method,
+            outcome.status_code,
+            &line,
+            (trace_id, span_id),
+        );
 
         let end = SpanEnd {
             start_unix_nanos: self.start_unix_nanos,

@@ -1,6 +1,5 @@
 //! The middleware around the whole application.
 
-use std::cell::Cell;
 use std::future::{Future, Ready, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -10,12 +9,11 @@ use std::task::{Context, Poll, ready as poll_ready};
 use std::time::{Instant, SystemTime};
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use actix_web::{Error, HttpMessage, HttpResponse};
-use futures_util::StreamExt;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{Error, HttpResponse};
 use gatewayz_logging::unix_nanos;
 use gatewayz_tracing::{in_request, w3c};
 
@@ -24,6 +22,7 @@ use super::handles::Routes;
 use super::head::RequestHead;
 use super::in_flight::{InFlight, Recorder};
 use super::method;
+use super::payload::CountedPayload;
 use crate::outcome::{Exception, ExceptionKind};
 use crate::panic::guarded;
 
@@ -125,7 +124,7 @@ where
         };
 
         let request_id = request_id(request.headers());
-        let bytes_in = count_payload(&mut request);
+        let payload = CountedPayload::of(&mut request);
         let head = RequestHead {
             endpoint: request.path().into(),
             method: handles.method,
@@ -141,7 +140,7 @@ where
             span,
             started,
             start_unix_nanos,
-            bytes_in,
+            payload,
         );
         let future = in_request(&mut in_flight.current, || self.inner.call(request));
         let observed = Observed {
@@ -174,7 +173,7 @@ struct Observed {
 
 impl Observed {
     fn mark(&mut self, headers: &mut HeaderMap) {
-        let Ok(trace_id) = HeaderValue::from_bytes(&self.in_flight.trace_id_hex()) else {
+        let Ok(trace_id) = HeaderValue::from_bytes(self.in_flight.trace_id_hex()) else {
             return;
         };
         let request_id = self.request_id.take().unwrap_or_else(|| trace_id.clone());
@@ -258,7 +257,7 @@ fn panicked(observed: Option<Observed>, exception: &Exception) -> Error {
     match observed {
         Some(observed) => {
             let trace_id = observed.in_flight.trace_id_hex();
-            let response = (observed.problem_page)(status, str::from_utf8(&trace_id).unwrap_or_default());
+            let response = (observed.problem_page)(status, str::from_utf8(trace_id).unwrap_or_default());
             observed.fail(response, Some(exception))
         }
         // A silent route has no line of its own to tell it on.
@@ -276,36 +275,4 @@ fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let bytes = value.as_bytes();
     (!bytes.is_empty() && bytes.len() <= REQUEST_ID_MAX_BYTES && bytes.iter().all(sane))
         .then(|| value.clone())
-}
-
-/// The length of the request's body: announced, or counted while it is read.
-fn count_payload(request: &mut ServiceRequest) -> Rc<Cell<u64>> {
-    thread_local!(static NOTHING: Rc<Cell<u64>> = Rc::new(Cell::new(0)));
-    if matches!(request.parts().1, Payload::None) {
-        // Most requests have no body and share this cell, which nobody writes.
-        return NOTHING.with(Rc::clone);
-    }
-    let headers = request.headers();
-    if let Some(length) = headers.get(CONTENT_LENGTH) {
-        let length = length
-            .to_str()
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
-        return Rc::new(Cell::new(length));
-    }
-    if !headers.contains_key(TRANSFER_ENCODING) {
-        return NOTHING.with(Rc::clone);
-    }
-    let counted = Rc::new(Cell::new(0));
-    let count = Rc::clone(&counted);
-    let payload = request.take_payload().inspect(move |part| {
-        if let Ok(part) = part {
-            count.set(count.get() + part.len() as u64);
-        }
-    });
-    request.set_payload(Payload::Stream {
-        payload: Box::pin(payload),
-    });
-    counted
 }
