@@ -10,13 +10,11 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::Discard;
-use crate::batch::Chunk;
+use crate::batch::{Batch, Chunk, OpenChunk};
 use crate::ledger::{Ledger, Status};
 
 /// A chunk is handed on at this size, so that no buffer grows by doubling.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Emptied chunks a shard keeps for reuse.
-const SPARE_CHUNKS: usize = 4;
 
 /// How much a record matters when the queue fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,9 +98,8 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct Shard {
-    open: Chunk,
+    open: OpenChunk,
     sealed: VecDeque<Chunk>,
-    spare: Vec<Chunk>,
     created: u64,
     refused: [u64; Discard::ALL.len()],
     closed: bool,
@@ -120,9 +117,8 @@ impl Queue {
         let shed_above = unreserved / 5 * 4;
         let shard = || {
             CachePadded::new(Mutex::new(Shard {
-                open: Chunk::with_capacity(0),
+                open: OpenChunk::with_capacity(0),
                 sealed: VecDeque::new(),
-                spare: Vec::new(),
                 created: 0,
                 refused: Default::default(),
                 closed: false,
@@ -164,7 +160,7 @@ impl Queue {
             return shard.refuse(reason);
         }
         if shard.open.bytes.capacity() == 0 {
-            shard.open = Chunk::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+            shard.open = OpenChunk::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         }
 
         let start = shard.open.end();
@@ -221,9 +217,8 @@ impl Shard {
     }
 
     fn seal(&mut self) {
-        let fresh = self.spare.pop().unwrap_or_else(|| Chunk::with_capacity(0));
-        let full = std::mem::replace(&mut self.open, fresh);
-        self.sealed.push_back(full);
+        let full = std::mem::replace(&mut self.open, OpenChunk::with_capacity(0));
+        self.sealed.push_back(full.seal());
     }
 }
 
@@ -306,24 +301,10 @@ impl Shared {
     }
 
     /// Gives back the room of records that are delivered or discarded.
-    pub(crate) fn release(&self, chunks: Vec<Chunk>) {
-        let bytes = chunks.iter().map(Chunk::end).sum();
-        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
+    pub(crate) fn release(&self, batch: &Batch) {
+        self.bytes.fetch_sub(batch.bytes(), Ordering::SeqCst);
         if self.bounds_records() {
-            self.records.fetch_sub(
-                chunks.iter().map(|chunk| chunk.ends.len()).sum(),
-                Ordering::Relaxed,
-            );
-        }
-        for (index, mut chunk) in chunks.into_iter().enumerate() {
-            let Some(shard) = self.shards.get(index % self.shards.len()) else {
-                continue;
-            };
-            let mut shard = lock(shard);
-            if shard.spare.len() < SPARE_CHUNKS && chunk.bytes.capacity() >= CHUNK_BYTES {
-                chunk.clear();
-                shard.spare.push(chunk);
-            }
+            self.records.fetch_sub(batch.len(), Ordering::Relaxed);
         }
     }
 

@@ -96,24 +96,24 @@ impl<S: Sink> Worker<S> {
         let mut stack = vec![batch];
         while let Some(batch) = stack.pop() {
             match self.resolve(&batch) {
-                Resolved::Delivered => self.settle(batch, None),
+                Resolved::Delivered => self.settle(&batch, None),
                 Resolved::Discarded(reason) => {
                     let records = batch.len();
-                    self.settle(batch, Some((reason, records)));
+                    self.settle(&batch, Some((reason, records)));
                 }
                 Resolved::PartlyDiscarded(reason, records) => {
                     let records = records.min(batch.len());
-                    self.settle(batch, Some((reason, records)));
+                    self.settle(&batch, Some((reason, records)));
                 }
                 Resolved::Split => match batch.split() {
                     Ok((head, tail)) => stack.extend([tail, head]),
-                    Err(single) => self.settle(single, Some((Discard::TooLarge, 1))),
+                    Err(single) => self.settle(&single, Some((Discard::TooLarge, 1))),
                 },
             }
         }
     }
 
-    fn settle(&self, batch: Batch, discarded: Option<(Discard, usize)>) {
+    fn settle(&self, batch: &Batch, discarded: Option<(Discard, usize)>) {
         let ledger = &self.shared.ledger;
         let lost = discarded.map_or(0, |(_, records)| records);
         let delivered = batch.len() - lost;
@@ -126,7 +126,7 @@ impl<S: Sink> Worker<S> {
                 observer.delivered(oldest.elapsed());
             }
         }
-        self.shared.release(batch.into_chunks());
+        self.shared.release(batch);
     }
 
     fn resolve(&mut self, batch: &Batch) -> Resolved {

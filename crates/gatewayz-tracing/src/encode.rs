@@ -51,8 +51,10 @@ pub(crate) fn span(
 ) {
     out.push(SCOPE_SPANS_SPANS);
     length_delimited(out, |out| {
-        bytes(TRACE_ID, &identity.context.trace_id.to_bytes(), out);
-        bytes(SPAN_ID, &identity.context.span_id.to_bytes(), out);
+        out.extend_from_slice(&[TRACE_ID, 16]);
+        out.extend_from_slice(&identity.context.trace_id.to_bytes());
+        out.extend_from_slice(&[SPAN_ID, 8]);
+        out.extend_from_slice(&identity.context.span_id.to_bytes());
         if let Some(state) = &identity.context.state {
             bytes(TRACE_STATE, state.as_str().as_bytes(), out);
         }
@@ -110,7 +112,18 @@ pub fn status(code: StatusCode, message: &str, out: &mut Vec<u8>) {
 
 /// Appends a text attribute of the span, cut at [`VALUE_MAX_BYTES`].
 pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
-    attribute(ATTRIBUTE, key, out, |out| bytes(0x0a, cut(value).as_bytes(), out));
+    let value = cut(value);
+    let (key_len, value_len) = (key.len(), value.len());
+    // The lengths of a short attribute are one byte each and known beforehand.
+    if key_len + value_len < 0x80 - 6 {
+        let lengths = [key_len + value_len + 6, key_len, value_len + 2, value_len].map(|length| length as u8);
+        out.extend_from_slice(&[ATTRIBUTE, lengths[0], 0x0a, lengths[1]]);
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(&[0x12, lengths[2], 0x0a, lengths[3]]);
+        out.extend_from_slice(value.as_bytes());
+        return;
+    }
+    attribute(ATTRIBUTE, key, out, |out| bytes(0x0a, value.as_bytes(), out));
 }
 
 /// Appends an integer attribute of the span.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::trace::SpanKind;
@@ -20,6 +21,8 @@ thread_local! {
 pub struct ServerSpan<A: ?Sized = dyn Any + Send + Sync> {
     identity: SpanIdentity,
     recorded: Mutex<Attributes>,
+    /// Whether there is something behind either lock; most requests end without a look.
+    touched: AtomicBool,
     /// The `tracing` span that stands for it, once somebody asked. Its registry entry holds this server span, so
     /// the end must break the circle.
     stand_in: Mutex<Option<Span>>,
@@ -109,6 +112,7 @@ impl<A> ServerSpan<A> {
         Arc::new(Self {
             identity,
             recorded: Mutex::default(),
+            touched: AtomicBool::new(false),
             stand_in: Mutex::default(),
             attachment,
         })
@@ -123,11 +127,16 @@ impl<A> ServerSpan<A> {
 impl<A: ?Sized> ServerSpan<A> {
     /// Ends the span with its outcome and queues it for export.
     pub fn end(&self, tracer: &Tracer, prepared: &PreparedServerSpan, end: &SpanEnd<'_>) {
-        drop(lock(&self.stand_in).take());
+        let touched = self.touched.load(Ordering::Acquire);
+        if touched {
+            drop(lock(&self.stand_in).take());
+        }
         tracer.export(&self.identity, end.start_unix_nanos, end.end_unix_nanos, |out| {
             out.extend_from_slice(&prepared.0);
             encode::text_attribute("url.path", end.url_path, out);
-            self.recorded().write(out);
+            if touched {
+                lock(&self.recorded).write(out);
+            }
             if let Some(exception) = end.exception {
                 let attributes = [
                     ("exception.type", exception.kind),
@@ -145,6 +154,7 @@ impl<A: ?Sized> ServerSpan<A> {
     }
 
     pub(crate) fn recorded(&self) -> MutexGuard<'_, Attributes> {
+        self.touched.store(true, Ordering::Release);
         lock(&self.recorded)
     }
 }
@@ -162,6 +172,7 @@ impl ServerSpan {
 
     /// The `tracing` span that stands for it, opened on first demand.
     pub(crate) fn stand_in(self: &Arc<Self>) -> Span {
+        self.touched.store(true, Ordering::Release);
         let mut stand_in = lock(&self.stand_in);
         let span = stand_in.get_or_insert_with(|| {
             PENDING.set(Some(Arc::clone(self)));

@@ -11,7 +11,7 @@ use gatewayz_metrics::{Counter, Gauge, Histogram};
 use gatewayz_tracing::PreparedServerSpan;
 
 use super::in_flight::{InFlight, Recorder};
-use super::matcher::Matcher;
+use super::matcher::{self, Matcher};
 use super::{families, method};
 use crate::outcome::ExceptionKind;
 
@@ -82,8 +82,13 @@ impl Routes {
 
     /// The handles of the route that did answer; `None` when it is the expected one.
     pub(crate) fn learn(&self, request: &HttpRequest, in_flight: &InFlight) -> Option<Rc<MethodHandles>> {
-        let template = request.match_pattern();
         let expected = in_flight.template();
+        if expected
+            .is_some_and(|expected| matcher::confirms(expected, request.path(), request.match_info().iter()))
+        {
+            return None;
+        }
+        let template = request.match_pattern();
         if template.as_deref() == expected {
             return None;
         }

@@ -133,6 +133,27 @@ fn is_parameter(segment: &str) -> bool {
     segment.starts_with('{')
 }
 
+/// Whether the router took exactly this template for `path`, told by the parameters it found.
+///
+/// Two templates of whole segments that fit one path differ in where their parameters stand, so equal names with equal
+/// values in equal places are the same template. `false` may be wrong, `true` is not.
+pub(crate) fn confirms<'a>(
+    template: &str,
+    path: &str,
+    mut parameters: impl Iterator<Item = (&'a str, &'a str)>,
+) -> bool {
+    let mut path = path.split('/');
+    for segment in template.split('/') {
+        let Some(taken) = path.next() else { return false };
+        match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if parameters.next() == Some((name, taken)) => {}
+            None if segment == taken => {}
+            Some(_) | None => return false,
+        }
+    }
+    path.next().is_none() && parameters.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,6 +187,21 @@ mod tests {
         assert_eq!(found("/users/7/"), None);
         assert_eq!(found("/users/%37"), None);
         assert_eq!(found(""), None);
+    }
+
+    #[test]
+    fn only_the_template_that_was_taken_is_confirmed() {
+        let check = |template, parameters: &[(&'static str, &'static str)]| {
+            confirms(template, "/users/me", parameters.iter().copied())
+        };
+
+        assert!(check("/users/{id}", &[("id", "me")]));
+        assert!(check("/users/me", &[]));
+        assert!(!check("/users/{id}", &[]));
+        assert!(!check("/users/me", &[("id", "me")]));
+        assert!(!check("/{id}/me", &[("id", "me")]));
+        assert!(!check("/users/{name}", &[("id", "me")]));
+        assert!(!check("/users", &[]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use super::request::accepted;
+use super::request::{Parts, accepted};
 use super::{BuildError, OtlpSettings};
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -59,7 +59,7 @@ impl Exporter {
         Ok(Self { client, metadata })
     }
 
-    pub(super) async fn export(&mut self, body: Bytes, deadline: Instant) -> Attempt {
+    pub(super) async fn export(&mut self, body: Parts, deadline: Instant) -> Attempt {
         match timeout_at(deadline, self.call(body)).await {
             Ok(Ok(answer)) => accepted(&answer),
             Ok(Err(status)) => refused(&status),
@@ -67,7 +67,7 @@ impl Exporter {
         }
     }
 
-    async fn call(&mut self, body: Bytes) -> Result<Bytes, Status> {
+    async fn call(&mut self, body: Parts) -> Result<Bytes, Status> {
         self.client
             .ready()
             .await
@@ -156,7 +156,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 struct BytesCodec;
 
 impl Codec for BytesCodec {
-    type Encode = Bytes;
+    type Encode = Parts;
     type Decode = Bytes;
     type Encoder = Self;
     type Decoder = Self;
@@ -171,11 +171,14 @@ impl Codec for BytesCodec {
 }
 
 impl Encoder for BytesCodec {
-    type Item = Bytes;
+    type Item = Parts;
     type Error = Status;
 
-    fn encode(&mut self, message: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put(message);
+    fn encode(&mut self, message: Parts, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(message.len());
+        for part in message.iter() {
+            out.put_slice(part);
+        }
         Ok(())
     }
 

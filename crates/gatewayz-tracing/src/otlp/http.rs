@@ -14,7 +14,7 @@ use reqwest::{Client, Response, Url};
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout_at};
 
-use super::request::accepted;
+use super::request::{Parts, accepted};
 use super::{BuildError, OtlpSettings};
 
 /// Longest answer that is read, in bytes; the specification allows 4 MiB, an answer needs none of it.
@@ -56,8 +56,8 @@ impl Exporter {
         })
     }
 
-    pub(super) async fn export(&mut self, body: Bytes, deadline: Instant) -> Attempt {
-        let body = if self.gzip { compress(&body) } else { body };
+    pub(super) async fn export(&mut self, body: Parts, deadline: Instant) -> Attempt {
+        let body = if self.gzip { compress(&body) } else { joined(&body) };
         match timeout_at(deadline, self.post(body)).await {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => {
@@ -121,10 +121,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .ok()
 }
 
-fn compress(body: &[u8]) -> Bytes {
+fn joined(body: &Parts) -> Bytes {
+    let mut bytes = Vec::with_capacity(body.len());
+    for part in body.iter() {
+        bytes.extend_from_slice(part);
+    }
+    bytes.into()
+}
+
+fn compress(body: &Parts) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    // Writing into memory cannot fail.
-    let _ = encoder.write_all(body);
+    for part in body.iter() {
+        // Writing into memory cannot fail.
+        let _ = encoder.write_all(part);
+    }
     encoder.finish().unwrap_or_default().into()
 }
 

@@ -49,21 +49,38 @@ impl Frame {
         Self { resource, scope }
     }
 
-    /// The same batch always gives the same bytes.
-    pub(super) fn request(&self, batch: &Batch) -> Bytes {
+    /// The parts of a request, to be sent one after the other. The same batch always gives the same bytes.
+    pub(super) fn request(&self, batch: &Batch) -> Parts {
         let scope_spans = self.scope.len() + batch.bytes();
         let resource_spans = self.resource.len() + 1 + varint_len(scope_spans as u64) + scope_spans;
-        let mut out = Vec::with_capacity(1 + varint_len(resource_spans as u64) + resource_spans);
-        out.push(RESOURCE_SPANS);
-        varint(resource_spans as u64, &mut out);
-        out.extend_from_slice(&self.resource);
-        out.push(SCOPE_SPANS);
-        varint(scope_spans as u64, &mut out);
-        out.extend_from_slice(&self.scope);
-        for run in batch.runs() {
-            out.extend_from_slice(run);
+        let mut head = Vec::with_capacity(32 + self.resource.len() + self.scope.len());
+        head.push(RESOURCE_SPANS);
+        varint(resource_spans as u64, &mut head);
+        head.extend_from_slice(&self.resource);
+        head.push(SCOPE_SPANS);
+        varint(scope_spans as u64, &mut head);
+        head.extend_from_slice(&self.scope);
+        Parts {
+            head: head.into(),
+            spans: batch.shared_runs().collect(),
         }
-        out.into()
+    }
+}
+
+/// One request in pieces that need no copy.
+#[derive(Debug)]
+pub(super) struct Parts {
+    head: Bytes,
+    spans: Vec<Bytes>,
+}
+
+impl Parts {
+    pub(super) fn len(&self) -> usize {
+        self.head.len() + self.spans.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
+        std::iter::once(&self.head).chain(&self.spans)
     }
 }
 
