@@ -3,25 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 /// Records encoded one after the other, with the end of each, so that a batch can be split and counted.
 #[derive(Debug)]
-pub(crate) struct OpenChunk {
+pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ends: Vec<u32>,
     pub(crate) opened: Instant,
 }
 
-/// A chunk that no producer writes any more.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    bytes: Bytes,
-    pub(crate) ends: Vec<u32>,
-    pub(crate) opened: Instant,
-}
-
-impl OpenChunk {
+impl Chunk {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
         Self {
             bytes: Vec::with_capacity(bytes),
@@ -39,18 +29,9 @@ impl OpenChunk {
         self.ends.last().map_or(0, |end| *end as usize)
     }
 
-    pub(crate) fn seal(self) -> Chunk {
-        Chunk {
-            bytes: self.bytes.into(),
-            ends: self.ends,
-            opened: self.opened,
-        }
-    }
-}
-
-impl Chunk {
-    pub(crate) fn end(&self) -> usize {
-        self.ends.last().map_or(0, |end| *end as usize)
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
     }
 
     fn split_at_record(mut self, index: usize) -> (Self, Self) {
@@ -153,11 +134,6 @@ impl Batch {
         })
     }
 
-    /// The records in contiguous runs that a sink may keep without copying them.
-    pub fn shared_runs(&self) -> impl Iterator<Item = Bytes> {
-        self.chunks.iter().map(|chunk| chunk.bytes.slice(..chunk.end()))
-    }
-
     /// When the oldest record was queued, to the accuracy of a chunk.
     #[must_use]
     pub fn oldest(&self) -> Option<Instant> {
@@ -187,17 +163,21 @@ impl Batch {
         Ok((Self::of(head), Self::of(tail)))
     }
 
+    pub(crate) fn into_chunks(self) -> Vec<Chunk> {
+        self.chunks
+    }
+
     /// A batch of the given records, for a sink's own tests.
     #[must_use]
     pub fn from_records<'a>(records: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut chunk = OpenChunk::with_capacity(0);
+        let mut chunk = Chunk::with_capacity(0);
         for record in records {
             chunk.bytes.extend_from_slice(record);
             chunk
                 .ends
                 .push(u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX));
         }
-        Self::of(vec![chunk.seal()])
+        Self::of(vec![chunk])
     }
 }
 
@@ -210,7 +190,7 @@ mod tests {
         let texts: Vec<String> = (0..9).map(|n| format!("record-{n}-{}", "x".repeat(n))).collect();
         let mut backlog: VecDeque<Chunk> = texts
             .chunks(4)
-            .flat_map(|part| Batch::from_records(part.iter().map(String::as_bytes)).chunks)
+            .flat_map(|part| Batch::from_records(part.iter().map(String::as_bytes)).into_chunks())
             .collect();
         let batch = Batch::take(&mut backlog, usize::MAX, usize::MAX).unwrap();
 

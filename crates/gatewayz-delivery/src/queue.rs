@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 
 use crate::Discard;
-use crate::batch::{Batch, Chunk, OpenChunk};
+use crate::batch::Chunk;
 use crate::ledger::{Ledger, Status};
 
 /// A chunk is handed on at this size, so that no buffer grows by doubling.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Emptied chunks a shard keeps for reuse.
+const SPARE_CHUNKS: usize = 4;
 
 /// How much a record matters when the queue fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,8 +100,9 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct Shard {
-    open: OpenChunk,
+    open: Chunk,
     sealed: VecDeque<Chunk>,
+    spare: Vec<Chunk>,
     created: u64,
     refused: [u64; Discard::ALL.len()],
     closed: bool,
@@ -117,8 +120,9 @@ impl Queue {
         let shed_above = unreserved / 5 * 4;
         let shard = || {
             CachePadded::new(Mutex::new(Shard {
-                open: OpenChunk::with_capacity(0),
+                open: Chunk::with_capacity(0),
                 sealed: VecDeque::new(),
+                spare: Vec::new(),
                 created: 0,
                 refused: Default::default(),
                 closed: false,
@@ -160,7 +164,7 @@ impl Queue {
             return shard.refuse(reason);
         }
         if shard.open.bytes.capacity() == 0 {
-            shard.open = OpenChunk::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+            shard.open = Chunk::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
         }
 
         let start = shard.open.end();
@@ -217,8 +221,9 @@ impl Shard {
     }
 
     fn seal(&mut self) {
-        let full = std::mem::replace(&mut self.open, OpenChunk::with_capacity(0));
-        self.sealed.push_back(full.seal());
+        let fresh = self.spare.pop().unwrap_or_else(|| Chunk::with_capacity(0));
+        let full = std::mem::replace(&mut self.open, fresh);
+        self.sealed.push_back(full);
     }
 }
 
@@ -301,10 +306,24 @@ impl Shared {
     }
 
     /// Gives back the room of records that are delivered or discarded.
-    pub(crate) fn release(&self, batch: &Batch) {
-        self.bytes.fetch_sub(batch.bytes(), Ordering::SeqCst);
+    pub(crate) fn release(&self, bytes: usize, records: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::SeqCst);
         if self.bounds_records() {
-            self.records.fetch_sub(batch.len(), Ordering::Relaxed);
+            self.records.fetch_sub(records, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps some buffers for the shards' next chunks.
+    pub(crate) fn recycle(&self, chunks: Vec<Chunk>) {
+        for (index, mut chunk) in chunks.into_iter().enumerate() {
+            let Some(shard) = self.shards.get(index % self.shards.len()) else {
+                continue;
+            };
+            let mut shard = lock(shard);
+            if shard.spare.len() < SPARE_CHUNKS && chunk.bytes.capacity() >= CHUNK_BYTES {
+                chunk.clear();
+                shard.spare.push(chunk);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a sink is and what it may answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Batch;
@@ -11,7 +12,10 @@ const MESSAGE_MAX_CHARS: usize = 256;
 /// A destination of records. It runs on its own delivery thread and may block until `deadline`.
 pub trait Sink: Send + 'static {
     /// Sends one batch. The same batch must give the same bytes at every attempt.
-    fn send(&mut self, batch: &Batch, deadline: Instant) -> Attempt;
+    ///
+    /// A sink may keep a reference until it has copied the records; buffers of a batch that is let go when this
+    /// returns are used again.
+    fn send(&mut self, batch: &Arc<Batch>, deadline: Instant) -> Attempt;
 }
 
 /// How one attempt ended.

@@ -93,27 +93,27 @@ impl<S: Sink> Worker<S> {
     }
 
     fn deliver(&mut self, batch: Batch) {
-        let mut stack = vec![batch];
+        let mut stack = vec![Arc::new(batch)];
         while let Some(batch) = stack.pop() {
             match self.resolve(&batch) {
-                Resolved::Delivered => self.settle(&batch, None),
+                Resolved::Delivered => self.settle(batch, None),
                 Resolved::Discarded(reason) => {
                     let records = batch.len();
-                    self.settle(&batch, Some((reason, records)));
+                    self.settle(batch, Some((reason, records)));
                 }
                 Resolved::PartlyDiscarded(reason, records) => {
                     let records = records.min(batch.len());
-                    self.settle(&batch, Some((reason, records)));
+                    self.settle(batch, Some((reason, records)));
                 }
-                Resolved::Split => match batch.split() {
-                    Ok((head, tail)) => stack.extend([tail, head]),
-                    Err(single) => self.settle(&single, Some((Discard::TooLarge, 1))),
+                Resolved::Split => match unshared(batch).split() {
+                    Ok((head, tail)) => stack.extend([Arc::new(tail), Arc::new(head)]),
+                    Err(single) => self.settle(Arc::new(single), Some((Discard::TooLarge, 1))),
                 },
             }
         }
     }
 
-    fn settle(&self, batch: &Batch, discarded: Option<(Discard, usize)>) {
+    fn settle(&self, batch: Arc<Batch>, discarded: Option<(Discard, usize)>) {
         let ledger = &self.shared.ledger;
         let lost = discarded.map_or(0, |(_, records)| records);
         let delivered = batch.len() - lost;
@@ -126,10 +126,13 @@ impl<S: Sink> Worker<S> {
                 observer.delivered(oldest.elapsed());
             }
         }
-        self.shared.release(batch);
+        self.shared.release(batch.bytes(), batch.len());
+        if let Ok(batch) = Arc::try_unwrap(batch) {
+            self.shared.recycle(batch.into_chunks());
+        }
     }
 
-    fn resolve(&mut self, batch: &Batch) -> Resolved {
+    fn resolve(&mut self, batch: &Arc<Batch>) -> Resolved {
         let first_attempt = Instant::now();
         let mut failed = 0;
         loop {
@@ -180,7 +183,7 @@ impl<S: Sink> Worker<S> {
         }
     }
 
-    fn attempt(&mut self, batch: &Batch) -> Attempt {
+    fn attempt(&mut self, batch: &Arc<Batch>) -> Attempt {
         let started = Instant::now();
         let mut deadline = started + self.policy.attempt_timeout;
         if let Some(closing) = self.control.closing() {
@@ -237,4 +240,9 @@ fn status_of(attempt: &Attempt) -> &str {
         | Attempt::TooLarge(failure)
         | Attempt::Retry { failure, .. } => &failure.status,
     }
+}
+
+/// The batch itself; copied if a sink that gave up still holds it.
+fn unshared(batch: Arc<Batch>) -> Batch {
+    Arc::try_unwrap(batch).unwrap_or_else(|shared| Batch::from_records(shared.records()))
 }

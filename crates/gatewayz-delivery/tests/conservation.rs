@@ -29,7 +29,7 @@ struct Scripted {
 }
 
 impl Sink for Scripted {
-    fn send(&mut self, batch: &Batch, _deadline: Instant) -> Attempt {
+    fn send(&mut self, batch: &Arc<Batch>, _deadline: Instant) -> Attempt {
         let failure = || Failure::new("503", "scripted");
         let ids = batch
             .records()
@@ -115,7 +115,7 @@ proptest! {
 struct Blocked(mpsc::Receiver<()>);
 
 impl Sink for Blocked {
-    fn send(&mut self, _batch: &Batch, _deadline: Instant) -> Attempt {
+    fn send(&mut self, _batch: &Arc<Batch>, _deadline: Instant) -> Attempt {
         let _ = self.0.recv();
         Attempt::Delivered
     }

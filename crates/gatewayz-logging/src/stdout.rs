@@ -157,7 +157,7 @@ impl Stdout {
 }
 
 impl Sink for Stdout {
-    fn send(&mut self, batch: &Batch, deadline: Instant) -> Attempt {
+    fn send(&mut self, batch: &Arc<Batch>, deadline: Instant) -> Attempt {
         let mut written = 0;
         let mut result = Ok(());
         if self.mid_line {

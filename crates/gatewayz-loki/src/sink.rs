@@ -1,6 +1,7 @@
 //! The sink: one push request for each batch, over a client of its own.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gatewayz_delivery::{Attempt, Batch, Failure, Sink};
@@ -77,7 +78,7 @@ impl LokiSink {
 }
 
 impl Sink for LokiSink {
-    fn send(&mut self, batch: &Batch, deadline: Instant) -> Attempt {
+    fn send(&mut self, batch: &Arc<Batch>, deadline: Instant) -> Attempt {
         let push = match self.encoder.encode(batch) {
             Ok(push) => push,
             Err(EncodeError::TooLarge) => {

@@ -9,6 +9,7 @@ mod matcher;
 mod method;
 mod middleware;
 mod payload;
+mod wall_clock;
 
 pub(crate) use families::{FAMILIES, register_info};
 pub(crate) use head::RequestHead;

@@ -8,6 +8,7 @@ mod http;
 mod request;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gatewayz_delivery::{Attempt, Batch, Sink};
@@ -113,7 +114,7 @@ impl OtlpSink {
 }
 
 impl Sink for OtlpSink {
-    fn send(&mut self, batch: &Batch, deadline: Instant) -> Attempt {
+    fn send(&mut self, batch: &Arc<Batch>, deadline: Instant) -> Attempt {
         let body = self.frame.request(batch);
         let deadline = tokio::time::Instant::from_std(deadline);
         let transport = &mut self.transport;

@@ -17,8 +17,8 @@ use crate::settings::{Environment, ServerSettings};
 
 /// Under this prefix everything is closed to callers without an admin key, also what does not exist.
 const ADMIN_PREFIX: &str = "/api/instrumentation/";
-/// Nothing outside of this prefix asks for an admin key.
-const PLANE_PREFIX: &str = "/api/";
+/// Nothing outside of these asks for an admin key; a test holds the table against them.
+const GUARDED_PREFIXES: [&str; 2] = [ADMIN_PREFIX, "/api/metrics/"];
 /// Longest body of the instrumentation plane's endpoints.
 const PLANE_BODY_MAX_BYTES: usize = 4 * 1024;
 
@@ -183,7 +183,7 @@ pub fn policy(
 ) -> impl Fn(&ServiceRequest) -> Guarded + Clone + Send + Sync + 'static {
     move |request| {
         let path = routed_path(request);
-        if !path.starts_with(PLANE_PREFIX) {
+        if !GUARDED_PREFIXES.iter().any(|prefix| path.starts_with(prefix)) {
             return Guarded::Open;
         }
         let method = match request.method().as_str() {
@@ -265,4 +265,24 @@ fn method_not_allowed(template: &str) -> HttpResponse {
         response.headers_mut().insert(ALLOW, allow);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_that_wants_an_admin_key_is_under_a_guarded_prefix() {
+        let open_to_all = |route: &&Route| matches!(route.access, Access::Open | Access::MetricsToken);
+
+        for route in ROUTES.iter().filter(|route| !open_to_all(route)) {
+            assert!(
+                GUARDED_PREFIXES
+                    .iter()
+                    .any(|prefix| route.path.starts_with(prefix)),
+                "{}",
+                route.path
+            );
+        }
+    }
 }

@@ -11,7 +11,7 @@ use gatewayz_metrics::{Counter, Gauge, Histogram};
 use gatewayz_tracing::PreparedServerSpan;
 
 use super::in_flight::{InFlight, Recorder};
-use super::matcher::{self, Matcher};
+use super::matcher::{Matcher, Shape};
 use super::{families, method};
 use crate::outcome::ExceptionKind;
 
@@ -37,6 +37,7 @@ pub(crate) struct MethodHandles {
     pub(crate) method: &'static str,
     pub(crate) path_label: Arc<str>,
     pub(crate) template: Option<Arc<str>>,
+    pub(crate) shape: Shape,
     pub(crate) in_progress: Option<Gauge>,
     pub(crate) request_size: Option<Histogram>,
     pub(crate) response_size: Option<Histogram>,
@@ -82,12 +83,10 @@ impl Routes {
 
     /// The handles of the route that did answer; `None` when it is the expected one.
     pub(crate) fn learn(&self, request: &HttpRequest, in_flight: &InFlight) -> Option<Rc<MethodHandles>> {
-        let expected = in_flight.template();
-        if expected
-            .is_some_and(|expected| matcher::confirms(expected, request.path(), request.match_info().iter()))
-        {
+        if in_flight.expects(request.path(), request.match_info()) {
             return None;
         }
+        let expected = in_flight.template();
         let template = request.match_pattern();
         if template.as_deref() == expected {
             return None;
@@ -143,6 +142,7 @@ impl MethodHandles {
                 .ok(),
             method,
             path_label,
+            shape: template.as_deref().map(Shape::of).unwrap_or_default(),
             template,
             by_status: RefCell::default(),
         }

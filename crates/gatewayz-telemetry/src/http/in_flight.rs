@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Instant;
 
+use actix_web::dev::{Path, Url};
 use gatewayz_logging::{LogLayer, RequestLine};
 use gatewayz_metrics::{Exemplar, Registry};
 use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, id};
@@ -73,6 +74,11 @@ impl InFlight {
             bytes_out: 0,
             finished: false,
         }
+    }
+
+    /// Whether the router took the expected route.
+    pub(crate) fn expects(&self, path: &str, parameters: &Path<Url>) -> bool {
+        self.handles.shape.is_taken(path, parameters.iter())
     }
 
     /// The template of the expected route.

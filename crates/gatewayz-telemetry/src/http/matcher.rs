@@ -78,12 +78,7 @@ impl<T> Node<T> {
     }
 
     fn find(&self, path: &str) -> Option<&T> {
-        // Paths are short; searching them byte by byte beats a search made for long texts.
-        let end = path.bytes().position(|byte| byte == b'/');
-        let (segment, rest) = match end.and_then(|end| path.split_at_checked(end)) {
-            Some((segment, rest)) => (segment, rest.get(1..)),
-            None => (path, None),
-        };
+        let (segment, rest) = first_segment(path);
         let go_on = |node| match rest {
             Some(rest) => Self::find(node, rest),
             None => node.value.as_ref(),
@@ -133,25 +128,58 @@ fn is_parameter(segment: &str) -> bool {
     segment.starts_with('{')
 }
 
-/// Whether the router took exactly this template for `path`, told by the parameters it found.
-///
-/// Two templates of whole segments that fit one path differ in where their parameters stand, so equal names with equal
-/// values in equal places are the same template. `false` may be wrong, `true` is not.
-pub(crate) fn confirms<'a>(
-    template: &str,
-    path: &str,
-    mut parameters: impl Iterator<Item = (&'a str, &'a str)>,
-) -> bool {
-    let mut path = path.split('/');
-    for segment in template.split('/') {
-        let Some(taken) = path.next() else { return false };
-        match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) if parameters.next() == Some((name, taken)) => {}
-            None if segment == taken => {}
-            Some(_) | None => return false,
-        }
+/// A template taken apart, to tell cheaply whether the router took it.
+#[derive(Default)]
+pub(crate) struct Shape(Vec<Segment>);
+
+enum Segment {
+    Literal(Box<str>),
+    Parameter(Box<str>),
+}
+
+impl Shape {
+    pub(crate) fn of(template: &str) -> Self {
+        let segment = |text: &str| match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) => Segment::Parameter(name.into()),
+            None => Segment::Literal(text.into()),
+        };
+        Self(template.split('/').map(segment).collect())
     }
-    path.next().is_none() && parameters.next().is_none()
+
+    /// Whether the router took exactly this template for `path`, told by the parameters it found.
+    ///
+    /// Two templates of whole segments that fit one path differ in where their parameters stand, so equal names with
+    /// equal values in equal places are the same template. `false` may be wrong, `true` is not.
+    pub(crate) fn is_taken<'a>(
+        &self,
+        path: &str,
+        mut parameters: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> bool {
+        let mut rest = Some(path);
+        for segment in &self.0 {
+            let Some(path) = rest else { return false };
+            let (taken, after) = first_segment(path);
+            rest = after;
+            let fits = match segment {
+                Segment::Literal(literal) => **literal == *taken,
+                Segment::Parameter(name) => parameters.next() == Some((name, taken)),
+            };
+            if !fits {
+                return false;
+            }
+        }
+        rest.is_none() && parameters.next().is_none()
+    }
+}
+
+/// The path up to its first slash, and what is behind it.
+fn first_segment(path: &str) -> (&str, Option<&str>) {
+    // Paths are short; searching them byte by byte beats a search made for long texts.
+    let end = path.bytes().position(|byte| byte == b'/');
+    match end.and_then(|end| path.split_at_checked(end)) {
+        Some((segment, rest)) => (segment, rest.get(1..)),
+        None => (path, None),
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +220,7 @@ mod tests {
     #[test]
     fn only_the_template_that_was_taken_is_confirmed() {
         let check = |template, parameters: &[(&'static str, &'static str)]| {
-            confirms(template, "/users/me", parameters.iter().copied())
+            Shape::of(template).is_taken("/users/me", parameters.iter().copied())
         };
 
         assert!(check("/users/{id}", &[("id", "me")]));

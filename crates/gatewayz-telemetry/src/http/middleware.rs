@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready as poll_ready};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
@@ -14,7 +14,6 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, HttpResponse};
-use gatewayz_logging::unix_nanos;
 use gatewayz_tracing::{in_request, w3c};
 
 use super::body::ObservedBody;
@@ -23,6 +22,7 @@ use super::head::RequestHead;
 use super::in_flight::{InFlight, Recorder};
 use super::method;
 use super::payload::CountedPayload;
+use super::wall_clock::wall_nanos;
 use crate::outcome::{Exception, ExceptionKind};
 use crate::panic::guarded;
 
@@ -109,7 +109,7 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
-        let start_unix_nanos = unix_nanos(SystemTime::now());
+        let start_unix_nanos = wall_nanos(started);
         let route = self.routes.expect(&request, &self.recorder);
         let handles = if route.silent {
             None

@@ -1,6 +1,7 @@
 //! The export request around a batch of encoded spans, and what its answer says.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use gatewayz_delivery::{Attempt, Batch, Failure};
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
@@ -50,7 +51,7 @@ impl Frame {
     }
 
     /// The parts of a request, to be sent one after the other. The same batch always gives the same bytes.
-    pub(super) fn request(&self, batch: &Batch) -> Parts {
+    pub(super) fn request(&self, batch: &Arc<Batch>) -> Parts {
         let scope_spans = self.scope.len() + batch.bytes();
         let resource_spans = self.resource.len() + 1 + varint_len(scope_spans as u64) + scope_spans;
         let mut head = Vec::with_capacity(32 + self.resource.len() + self.scope.len());
@@ -61,26 +62,26 @@ impl Frame {
         varint(scope_spans as u64, &mut head);
         head.extend_from_slice(&self.scope);
         Parts {
-            head: head.into(),
-            spans: batch.shared_runs().collect(),
+            head,
+            spans: Arc::clone(batch),
         }
     }
 }
 
-/// One request in pieces that need no copy.
+/// One request in pieces, so that it is copied only into the transport's own buffer.
 #[derive(Debug)]
 pub(super) struct Parts {
-    head: Bytes,
-    spans: Vec<Bytes>,
+    head: Vec<u8>,
+    spans: Arc<Batch>,
 }
 
 impl Parts {
     pub(super) fn len(&self) -> usize {
-        self.head.len() + self.spans.iter().map(Bytes::len).sum::<usize>()
+        self.head.len() + self.spans.bytes()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        std::iter::once(&self.head).chain(&self.spans)
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(self.head.as_slice()).chain(self.spans.runs())
     }
 }
 
