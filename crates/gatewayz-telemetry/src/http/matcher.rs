@@ -28,8 +28,7 @@ impl<T> Default for Matcher<T> {
 impl<T> Matcher<T> {
     /// The value of the template that takes `path`; `None` when none does or it is not sure.
     pub(crate) fn find(&self, path: &str) -> Option<&T> {
-        // The router decodes before it matches.
-        if !self.others.is_empty() || path.bytes().any(|byte| byte == b'%') {
+        if !self.others.is_empty() {
             return None;
         }
         self.root.find(path.strip_prefix('/')?)
@@ -213,7 +212,6 @@ mod tests {
         assert_eq!(found("/users/"), None);
         assert_eq!(found("/users"), None);
         assert_eq!(found("/users/7/"), None);
-        assert_eq!(found("/users/%37"), None);
         assert_eq!(found(""), None);
     }
 
