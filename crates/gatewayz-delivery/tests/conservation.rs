@@ -1,6 +1,6 @@
 //! `created = delivered + discarded + queued`, whatever the destination answers.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -194,7 +194,7 @@ fn a_flush_waits_for_the_records_queued_before_it() {
     };
     let delivery = Delivery::spawn("lingering", sink, settings, eager(), None).unwrap();
     delivery.queue().push(Severity::Info, |bytes| {
-        bytes.extend_from_slice(&7_u64.to_le_bytes())
+        bytes.extend_from_slice(&7_u64.to_le_bytes());
     });
 
     let flushed = delivery.flush(Duration::from_secs(10));
@@ -221,7 +221,7 @@ fn a_record_longer_than_a_record_may_be_is_refused_alone() {
         .queue()
         .push(Severity::Error, |bytes| bytes.extend_from_slice(&[1; 9]));
     let fits = delivery.queue().push(Severity::Error, |bytes| {
-        bytes.extend_from_slice(&3_u64.to_le_bytes())
+        bytes.extend_from_slice(&3_u64.to_le_bytes());
     });
     delivery.flush(Duration::from_secs(10));
 

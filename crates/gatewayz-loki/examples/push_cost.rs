@@ -26,9 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .enumerate()
         .map(|(n, line)| encode(n, line))
         .collect();
-    let batches: Vec<Batch> = records
+    let batches: Vec<Arc<Batch>> = records
         .chunks(LINES_PER_BATCH)
-        .map(|chunk| Batch::from_records(chunk.iter().map(Vec::as_slice)))
+        .map(|chunk| Arc::new(Batch::from_records(chunk.iter().map(Vec::as_slice))))
         .collect();
     println!("{LINES} lines of {line_bytes} bytes, {ROUNDS} times");
     println!("record::write: {:>6} ns a line", write_nanos(&lines));

@@ -7,6 +7,7 @@ mod hostile;
 mod receiver;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gatewayz_delivery::{Batch, Delivery, QueueSettings, RetryPolicy, Severity};
@@ -34,7 +35,7 @@ fn settings(push_url: &str, wire: Wire) -> LokiSettings {
     }
 }
 
-fn batch(lines: &[&[u8]]) -> Batch {
+fn batch(lines: &[&[u8]]) -> Arc<Batch> {
     let records: Vec<Vec<u8>> = lines
         .iter()
         .map(|line| {
@@ -43,7 +44,7 @@ fn batch(lines: &[&[u8]]) -> Batch {
             out
         })
         .collect();
-    Batch::from_records(records.iter().map(Vec::as_slice))
+    Arc::new(Batch::from_records(records.iter().map(Vec::as_slice)))
 }
 
 /// Sends only when told to flush, and gives up after three quick attempts.

@@ -1,6 +1,7 @@
 //! What a push carries, in both formats.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use gatewayz_delivery::{Attempt, Batch, RetryPolicy, Severity, Sink};
@@ -22,7 +23,7 @@ fn pairs(pairs: &[(&str, &str)]) -> Pairs {
         .collect()
 }
 
-fn sent(wire: Wire, batch: &Batch) -> Received {
+fn sent(wire: Wire, batch: &Arc<Batch>) -> Received {
     let receiver = Receiver::start([]);
     let mut sink = LokiSink::new(&settings(receiver.url(), wire)).unwrap();
     let attempt = sink.send(batch, Instant::now() + ENOUGH);
@@ -44,7 +45,7 @@ fn a_line_has_its_stream_its_time_and_its_ids() {
             &mut out,
         );
 
-        let request = sent(wire, &Batch::from_records([out.as_slice()]));
+        let request = sent(wire, &Arc::new(Batch::from_records([out.as_slice()])));
 
         let line = lines(&request).remove(0);
         assert_eq!(request.request_line, "POST /loki/api/v1/push HTTP/1.1\r\n");
@@ -79,7 +80,10 @@ fn an_id_that_is_absent_is_left_out() {
                 out
             });
 
-        let request = sent(wire, &Batch::from_records(records.iter().map(Vec::as_slice)));
+        let request = sent(
+            wire,
+            &Arc::new(Batch::from_records(records.iter().map(Vec::as_slice))),
+        );
 
         let names: Vec<Vec<String>> = lines(&request)
             .into_iter()
@@ -131,7 +135,7 @@ fn labels_are_a_closed_set_whatever_the_settings_and_the_lines_hold() {
             out
         });
 
-        let batch = Batch::from_records(records.iter().map(Vec::as_slice));
+        let batch = Arc::new(Batch::from_records(records.iter().map(Vec::as_slice)));
         let attempt = LokiSink::new(&odd).unwrap().send(&batch, Instant::now() + ENOUGH);
 
         assert!(matches!(attempt, Attempt::Delivered));
