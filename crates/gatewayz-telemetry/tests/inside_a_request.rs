@@ -14,6 +14,7 @@ use gatewayz_testkit::otlp::{ReceivedSpan, Receiver};
 use gatewayz_tracing::otlp::Protocol;
 use gatewayz_tracing::{current_context, otel_context, w3c};
 use opentelemetry::trace::{Span, Tracer};
+use tracing::Instrument;
 
 #[test]
 fn children_events_and_api_spans_belong_to_the_request() {
@@ -79,7 +80,13 @@ fn children_events_and_api_spans_belong_to_the_request() {
         .map(str::to_owned)
         .collect();
     assert!(!log.concat().contains("hidden"));
-    let line: serde_json::Value = serde_json::from_str(&log[0]).unwrap();
+    let in_task: serde_json::Value = serde_json::from_str(&log[0]).unwrap();
+    assert_eq!(
+        (&in_task["message"], &in_task["endpoint"]),
+        (&"In a task".into(), &"/orders/7".into())
+    );
+    assert_eq!(in_task["span_id"], root.span_id_hex().as_str());
+    let line: serde_json::Value = serde_json::from_str(&log[1]).unwrap();
     let keys: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
@@ -112,13 +119,15 @@ fn children_events_and_api_spans_belong_to_the_request() {
     );
     assert_eq!(line["span_id"], child.span_id_hex().as_str());
     assert!(log.concat().is_ascii());
-    assert_eq!(log.len(), 2);
+    assert_eq!(log.len(), 3);
 }
 
 async fn order(id: web::Path<u64>) -> String {
     let mut lookup =
         opentelemetry::global::tracer("pricing").start_with_context("price lookup", &otel_context());
     lookup.end();
+    let task = async { tracing::info!("In a task") };
+    actix_web::rt::spawn(task.in_current_span()).await.unwrap();
     load_order(*id).await
 }
 
