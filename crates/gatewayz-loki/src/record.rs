@@ -70,7 +70,7 @@ impl Level {
     }
 }
 
-/// A record as [`write`] was given it.
+/// A record as [`write()`] was given it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
     pub(crate) unix_nanos: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Record<'a> {
     pub(crate) line: &'a [u8],
 }
 
-/// `None` when [`write`] has not written it.
+/// `None` when [`write()`] has not written it.
 pub(crate) fn read(record: &[u8]) -> Option<Record<'_>> {
     let (head, rest) = record.split_first()?;
     let level = *Level::ALL.get(usize::from(head & LEVEL_BITS))?;
