@@ -1,6 +1,8 @@
 //! `bench`: what a request costs on top of bare actix-web (workload W), and what the service costs at rest.
 
+mod delivery;
 mod facts;
+mod faults;
 mod idle;
 mod instructions;
 mod load;
@@ -39,6 +41,10 @@ enum Measurement {
     Instructions,
     /// CPU time per request and throughput, on two cores.
     Cpu,
+    /// CPU time of a line pushed to Loki and of a span exported, at 1,000, 10,000 and 50,000 a second.
+    Delivery,
+    /// p99 while a destination stands still, against the same run before.
+    Faults,
     /// First answer, resident memory and CPU without requests.
     Idle,
 }
@@ -77,6 +83,12 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<bool> {
     }
     if wanted(Measurement::Idle) {
         passed &= idle::measure(&target, &peers, scale)?;
+    }
+    if wanted(Measurement::Delivery) {
+        passed &= delivery::measure(root, &target, scale)?;
+    }
+    if wanted(Measurement::Faults) {
+        passed &= faults::measure(root, &target, scale)?;
     }
     Ok(passed)
 }

@@ -1,5 +1,6 @@
 //! A running delivery: the queue, its thread, and the ways to flush, read and end it.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -7,11 +8,23 @@ use std::time::{Duration, Instant};
 
 use crate::ledger::LastError;
 use crate::queue::{Queue, QueueSettings};
+use crate::time::Monotonic;
 use crate::worker::Worker;
 use crate::{Discard, Observe, RetryPolicy, Sink, Status};
 
 /// How long after a shutdown's deadline the thread may still return by itself.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(100);
+
+thread_local!(static DELIVERING: Cell<Option<&'static str>> = const { Cell::new(None) });
+
+/// The sink whose delivery thread this is; `None` on any other thread.
+///
+/// What a delivery thread has to say must not go out through its own sink: a record about a destination that fails
+/// would wait behind those it tells of, and each delivery would make a record to deliver.
+#[must_use]
+pub fn delivering() -> Option<&'static str> {
+    DELIVERING.get()
+}
 
 /// One sink's queue and delivery thread.
 #[derive(Debug)]
@@ -48,11 +61,21 @@ impl Delivery {
     ) -> io::Result<Self> {
         let queue = Queue::new(name, settings);
         let control = Arc::new(Control::default());
-        let worker = Worker::new(Arc::clone(&queue.0), Arc::clone(&control), sink, policy, observer);
+        let worker = Worker::new(
+            Arc::clone(&queue.0),
+            Arc::clone(&control),
+            sink,
+            Monotonic,
+            policy,
+            observer,
+        );
+        let shared = Arc::clone(&queue.0);
         let finished = Finished(Arc::clone(&control));
         let thread = Builder::new().name(format!("deliver-{name}")).spawn(move || {
             let _finished = finished;
-            let _ = worker.shared.thread.set(std::thread::current());
+            DELIVERING.set(Some(name));
+            let _ = shared.thread.set(std::thread::current());
+            drop(shared);
             worker.run();
         })?;
         let _ = queue.0.thread.set(thread.thread().clone());
@@ -66,7 +89,7 @@ impl Delivery {
     /// The sink's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        self.queue.0.name
+        self.queue.name()
     }
 
     /// The producers' handle.
@@ -192,7 +215,7 @@ impl Control {
         self.wait_until(deadline, |state| state.flushes_done >= ticket || state.finished)
     }
 
-    fn close(&self, deadline: Instant) {
+    pub(crate) fn close(&self, deadline: Instant) {
         let mut state = self.state();
         state.closing = Some(state.closing.map_or(deadline, |earlier| earlier.min(deadline)));
         drop(state);

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::Failure;
 
-/// Why a record was not delivered. The first four are refused at the queue, the rest failed on the way out.
+/// Why a record was not delivered. The first five are refused at the queue, the rest failed on the way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Discard {
     /// The queue held its capacity.
@@ -17,6 +17,8 @@ pub enum Discard {
     AlreadyShutdown,
     /// The record alone was longer than a record may be.
     RecordTooLong,
+    /// It was about this delivery itself, whose own records must not wait for it.
+    SelfNotice,
     /// The destination refused it for good.
     Rejected,
     /// The destination refused our credentials.
@@ -33,11 +35,12 @@ pub enum Discard {
 
 impl Discard {
     /// Every reason, in the order of the figures in [`Status::discarded`].
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::QueueFull,
         Self::Shed,
         Self::AlreadyShutdown,
         Self::RecordTooLong,
+        Self::SelfNotice,
         Self::Rejected,
         Self::Unauthorized,
         Self::PartialSuccess,
@@ -51,7 +54,7 @@ impl Discard {
     pub fn is_enqueue(self) -> bool {
         matches!(
             self,
-            Self::QueueFull | Self::Shed | Self::AlreadyShutdown | Self::RecordTooLong
+            Self::QueueFull | Self::Shed | Self::AlreadyShutdown | Self::RecordTooLong | Self::SelfNotice
         )
     }
 
@@ -63,6 +66,7 @@ impl Discard {
             Self::Shed => "shed",
             Self::AlreadyShutdown => "already_shutdown",
             Self::RecordTooLong => "record_too_long",
+            Self::SelfNotice => "self_notice",
             Self::Rejected => "rejected",
             Self::Unauthorized => "unauthorized",
             Self::PartialSuccess => "partial_success",
@@ -82,8 +86,8 @@ pub struct LastError {
     pub message: String,
 }
 
-/// A reading of every figure of one delivery.
-#[derive(Debug, Clone)]
+/// A reading of every figure of one delivery; all zero for one that does not exist.
+#[derive(Debug, Clone, Default)]
 pub struct Status {
     /// Records offered to the queue since the start.
     pub created: u64,
@@ -116,10 +120,17 @@ impl Status {
         self.discarded.iter().sum()
     }
 
-    /// The reasons for which records were discarded, with how many.
+    /// Records somebody misses: those discarded, without the sink's notices about itself, which went elsewhere.
+    #[must_use]
+    pub fn lost_total(&self) -> u64 {
+        self.losses().map(|(_, count)| count).sum()
+    }
+
+    /// The reasons of [`Self::lost_total`], with how many.
     pub fn losses(&self) -> impl Iterator<Item = (Discard, u64)> + '_ {
         Discard::ALL
             .into_iter()
+            .filter(|reason| *reason != Discard::SelfNotice)
             .map(|reason| (reason, self.discarded_for(reason)))
             .filter(|(_, count)| *count > 0)
     }

@@ -147,6 +147,19 @@ impl Queue {
         }))
     }
 
+    /// Name of the sink behind it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Counts a record that its maker leaves out, so that the books stay whole.
+    pub fn refuse(&self, reason: Discard) {
+        let mut shard = self.0.shard();
+        shard.created += 1;
+        shard.refuse(reason);
+    }
+
     /// Appends one record, written by `encode` at the end of the buffer it is given.
     ///
     /// Never waits for room and never fails: a record that is not taken is counted by its reason.
@@ -336,17 +349,10 @@ impl Shared {
 
     pub(crate) fn status(&self) -> Status {
         let mut status = Status {
-            created: 0,
-            delivered: 0,
-            discarded: Default::default(),
             queued: self.ledger.held.load(Ordering::Relaxed),
             queued_bytes: self.queued_bytes(),
             capacity_bytes: self.settings.capacity_bytes,
-            in_flight: false,
-            retries: 0,
-            last_success: None,
-            last_error: None,
-            unauthorized: false,
+            ..Status::default()
         };
         for shard in &self.shards {
             let shard = lock(shard);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::Batch;
+use crate::{Batch, Status};
 
 /// Longest error text that is kept, in characters.
 const MESSAGE_MAX_CHARS: usize = 256;
@@ -86,4 +86,6 @@ pub trait Observe: Send + 'static {
     fn retry(&self, status: &str);
     /// A batch was delivered whose oldest record was queued `age` ago.
     fn delivered(&self, age: Duration);
+    /// The figures after a failed attempt, and after a batch was delivered or discarded.
+    fn figures(&mut self, status: &Status);
 }

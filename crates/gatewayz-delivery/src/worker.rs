@@ -12,17 +12,19 @@ use rand::rngs::SmallRng;
 use crate::batch::{Batch, Chunk};
 use crate::delivery::Control;
 use crate::queue::Shared;
+use crate::time::Time;
 use crate::{Attempt, Discard, Failure, Observe, RetryPolicy, Sink};
 
 /// A batch that looks temporarily refused is suspected to be too large at this attempt.
 const SPLIT_SUSPECT_ATTEMPT: u32 = 3;
 
-pub(crate) struct Worker<S> {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) control: Arc<Control>,
-    pub(crate) sink: S,
-    pub(crate) policy: RetryPolicy,
-    pub(crate) observer: Option<Box<dyn Observe>>,
+pub(crate) struct Worker<S, T> {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    sink: S,
+    time: T,
+    policy: RetryPolicy,
+    observer: Option<Box<dyn Observe>>,
     random: SmallRng,
     backlog: VecDeque<Chunk>,
 }
@@ -34,11 +36,19 @@ enum Resolved {
     Split,
 }
 
-impl<S: Sink> Worker<S> {
+/// A batch, or a half of one, with the attempts it has behind it.
+struct Pending {
+    batch: Arc<Batch>,
+    /// When the first attempt began; halves keep it, so that splitting does not lengthen the window.
+    first_attempt: Instant,
+}
+
+impl<S: Sink, T: Time> Worker<S, T> {
     pub(crate) fn new(
         shared: Arc<Shared>,
         control: Arc<Control>,
         sink: S,
+        time: T,
         policy: RetryPolicy,
         observer: Option<Box<dyn Observe>>,
     ) -> Self {
@@ -46,6 +56,7 @@ impl<S: Sink> Worker<S> {
             shared,
             control,
             sink,
+            time,
             policy,
             observer,
             random: SmallRng::from_os_rng(),
@@ -53,28 +64,34 @@ impl<S: Sink> Worker<S> {
         }
     }
 
+    /// Runs until the shutdown.
     pub(crate) fn run(mut self) {
         loop {
-            let closing = self.control.closing().is_some();
             let flushes_seen = self.control.flushes_requested();
-            self.shared.collect(&mut self.backlog);
-            // The shards were emptied one after the other; a destination may refuse what is much older than what
-            // it has.
-            self.backlog.make_contiguous().sort_by_key(|chunk| chunk.opened);
-            let settings = self.shared.settings;
-            while let Some(batch) = Batch::take(
-                &mut self.backlog,
-                settings.batch_max_bytes,
-                settings.batch_max_records,
-            ) {
-                self.deliver(batch);
-            }
-            self.control.flushes_done(flushes_seen);
-            if closing {
+            if self.turn(flushes_seen) {
                 return;
             }
             self.gather(flushes_seen);
         }
+    }
+
+    /// Sends everything that is queued; whether it was the last time.
+    fn turn(&mut self, flushes_seen: u64) -> bool {
+        let closing = self.control.closing().is_some();
+        self.shared.collect(&mut self.backlog);
+        // The shards were emptied one after the other; a destination may refuse what is much older than what
+        // it has.
+        self.backlog.make_contiguous().sort_by_key(|chunk| chunk.opened);
+        let settings = self.shared.settings;
+        while let Some(batch) = Batch::take(
+            &mut self.backlog,
+            settings.batch_max_bytes,
+            settings.batch_max_records,
+        ) {
+            self.deliver(batch);
+        }
+        self.control.flushes_done(flushes_seen);
+        closing
     }
 
     /// Sleeps until there is something to send and it has had company for `linger`.
@@ -93,27 +110,32 @@ impl<S: Sink> Worker<S> {
     }
 
     fn deliver(&mut self, batch: Batch) {
-        let mut stack = vec![Arc::new(batch)];
-        while let Some(batch) = stack.pop() {
-            match self.resolve(&batch) {
-                Resolved::Delivered => self.settle(batch, None),
+        let first_attempt = self.time.now();
+        let pending = |batch| Pending {
+            batch: Arc::new(batch),
+            first_attempt,
+        };
+        let mut stack = vec![pending(batch)];
+        while let Some(next) = stack.pop() {
+            match self.resolve(&next) {
+                Resolved::Delivered => self.settle(next.batch, None),
                 Resolved::Discarded(reason) => {
-                    let records = batch.len();
-                    self.settle(batch, Some((reason, records)));
+                    let records = next.batch.len();
+                    self.settle(next.batch, Some((reason, records)));
                 }
                 Resolved::PartlyDiscarded(reason, records) => {
-                    let records = records.min(batch.len());
-                    self.settle(batch, Some((reason, records)));
+                    let records = records.min(next.batch.len());
+                    self.settle(next.batch, Some((reason, records)));
                 }
-                Resolved::Split => match unshared(batch).split() {
-                    Ok((head, tail)) => stack.extend([Arc::new(tail), Arc::new(head)]),
+                Resolved::Split => match unshared(next.batch).split() {
+                    Ok((head, tail)) => stack.extend([pending(tail), pending(head)]),
                     Err(single) => self.settle(Arc::new(single), Some((Discard::TooLarge, 1))),
                 },
             }
         }
     }
 
-    fn settle(&self, batch: Arc<Batch>, discarded: Option<(Discard, usize)>) {
+    fn settle(&mut self, batch: Arc<Batch>, discarded: Option<(Discard, usize)>) {
         let ledger = &self.shared.ledger;
         let lost = discarded.map_or(0, |(_, records)| records);
         let delivered = batch.len() - lost;
@@ -123,23 +145,30 @@ impl<S: Sink> Worker<S> {
         if delivered > 0 {
             ledger.record_delivered(delivered);
             if let (Some(observer), Some(oldest)) = (&self.observer, batch.oldest()) {
-                observer.delivered(oldest.elapsed());
+                observer.delivered(self.time.now().saturating_duration_since(oldest));
             }
         }
         self.shared.release(batch.bytes(), batch.len());
         if let Ok(batch) = Arc::try_unwrap(batch) {
             self.shared.recycle(batch.into_chunks());
         }
+        self.show_figures();
     }
 
-    fn resolve(&mut self, batch: &Arc<Batch>) -> Resolved {
-        let first_attempt = Instant::now();
+    fn show_figures(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            observer.figures(&self.shared.status());
+        }
+    }
+
+    fn resolve(&mut self, pending: &Pending) -> Resolved {
+        let batch = &pending.batch;
         let mut failed = 0;
         loop {
             if self
                 .control
                 .closing()
-                .is_some_and(|deadline| Instant::now() >= deadline)
+                .is_some_and(|deadline| self.time.now() >= deadline)
             {
                 return Resolved::Discarded(Discard::Shutdown);
             }
@@ -170,6 +199,7 @@ impl<S: Sink> Worker<S> {
             };
             failed += 1;
             self.shared.ledger.record_failure(&failure);
+            self.show_figures();
             if failed >= SPLIT_SUSPECT_ATTEMPT
                 && batch.len() > 1
                 && batch.bytes() > self.policy.split_suspect_bytes
@@ -177,14 +207,14 @@ impl<S: Sink> Worker<S> {
             {
                 return Resolved::Split;
             }
-            if let Err(reason) = self.back_off(failed, first_attempt, asked, &failure) {
+            if let Err(reason) = self.back_off(failed, pending.first_attempt, asked, &failure) {
                 return Resolved::Discarded(reason);
             }
         }
     }
 
     fn attempt(&mut self, batch: &Arc<Batch>) -> Attempt {
-        let started = Instant::now();
+        let started = self.time.now();
         let mut deadline = started + self.policy.attempt_timeout;
         if let Some(closing) = self.control.closing() {
             deadline = deadline.min(closing);
@@ -196,7 +226,8 @@ impl<S: Sink> Worker<S> {
             .unwrap_or_else(|_| Attempt::Rejected(Failure::new("panic", "the sink panicked")));
         self.shared.ledger.in_flight.store(false, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
-            observer.attempt(status_of(&attempt), started.elapsed());
+            let took = self.time.now().saturating_duration_since(started);
+            observer.attempt(status_of(&attempt), took);
         }
         attempt
     }
@@ -209,7 +240,7 @@ impl<S: Sink> Worker<S> {
         asked: Option<Duration>,
         failure: &Failure,
     ) -> Result<(), Discard> {
-        let now = Instant::now();
+        let now = self.time.now();
         let Some(mut pause) = self
             .policy
             .pause(failed, first_attempt, now, asked, &mut self.random)
@@ -227,7 +258,7 @@ impl<S: Sink> Worker<S> {
             observer.retry(&failure.status);
         }
         self.shared.ledger.retries.fetch_add(1, Ordering::Relaxed);
-        self.control.pause(now + pause);
+        self.time.pause(&self.control, now + pause);
         Ok(())
     }
 }
@@ -246,3 +277,6 @@ fn status_of(attempt: &Attempt) -> &str {
 fn unshared(batch: Arc<Batch>) -> Batch {
     Arc::try_unwrap(batch).unwrap_or_else(|shared| Batch::from_records(shared.records()))
 }
+
+#[cfg(test)]
+mod simulation;

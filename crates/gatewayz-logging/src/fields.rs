@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use crate::json::write_escaped;
 
 /// Keys the line itself writes. A field of that name gets an underscore at its end.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "timestamp",
     "level",
     "service",
@@ -21,10 +21,11 @@ const RESERVED: [&str; 14] = [
     "environment",
     "route",
     "target",
+    "suppressed",
     "truncated",
 ];
 /// Room kept for the end of the line, so that a cut line is still one JSON object.
-pub(crate) const CLOSING_BYTES: usize = 32;
+pub(crate) const CLOSING_BYTES: usize = 64;
 /// Longest name and quotes that are written for one field beside its value.
 const KEY_BYTES: usize = 128;
 
@@ -32,7 +33,8 @@ const KEY_BYTES: usize = 128;
 pub(crate) struct Fields {
     pub(crate) members: Vec<u8>,
     pub(crate) message: Vec<u8>,
-    pub(crate) truncated: bool,
+    /// Fields cut or left out for their length.
+    pub(crate) truncated: u64,
     pub(crate) names: Vec<&'static str>,
     limit: usize,
 }
@@ -43,7 +45,7 @@ impl Fields {
         Self {
             members: Vec::new(),
             message: Vec::new(),
-            truncated: false,
+            truncated: 0,
             names: Vec::new(),
             limit,
         }
@@ -60,7 +62,7 @@ impl Fields {
             return;
         }
         if self.room() < KEY_BYTES || name.len() > KEY_BYTES - CLOSING_BYTES {
-            self.truncated = true;
+            self.truncated += 1;
             return;
         }
         self.names.push(name);
@@ -84,7 +86,7 @@ impl Fields {
         };
         let written = write!(escaped, "{value}");
         let whole = escaped.whole && written.is_ok();
-        self.truncated |= !whole;
+        self.truncated += u64::from(!whole);
         self.members.push(b'"');
     }
 
@@ -98,7 +100,7 @@ impl Fields {
                 continue;
             }
             if self.room() < member.len() + CLOSING_BYTES {
-                self.truncated = true;
+                self.truncated += 1;
                 continue;
             }
             self.names.push(name);
@@ -133,7 +135,7 @@ impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
             let limit = self.room() / 2;
-            self.truncated |= !write_escaped(value, limit, &mut self.message);
+            self.truncated += u64::from(!write_escaped(value, limit, &mut self.message));
         } else {
             self.member(field, |fields| fields.text(&value));
         }
@@ -149,7 +151,7 @@ impl Visit for Fields {
             };
             let written = write!(escaped, "{value:?}");
             let whole = escaped.whole && written.is_ok();
-            self.truncated |= !whole;
+            self.truncated += u64::from(!whole);
         } else {
             self.member(field, |fields| fields.text(&format_args!("{value:?}")));
         }

@@ -1,6 +1,7 @@
 //! The `tracing` layer that turns events into lines, and the request line's way in.
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,6 +22,7 @@ use crate::level::LevelHandle;
 use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine, shown_endpoint};
 use crate::pretty;
 use crate::stdout::{Line, Lines};
+use crate::storm::{Pass, StormLimit};
 
 /// Events of this target are neither filtered nor shed.
 pub(crate) const AUDIT_TARGET: &str = "gatewayz::audit";
@@ -61,6 +63,7 @@ pub struct LogLayer {
     levels: LevelHandle,
     lines: Lines,
     facts: FactSource,
+    storms: Option<Arc<StormLimit>>,
 }
 
 impl LogLayer {
@@ -76,7 +79,23 @@ impl LogLayer {
                 of_span: |_, _| {},
                 of_thread: |_| {},
             },
+            storms: None,
         }
+    }
+
+    /// Leaves out what one callsite writes beyond `per_second` events, counted and told by its next line.
+    ///
+    /// Requests' lines and audit events are never left out.
+    #[must_use]
+    pub fn with_storm_limit(mut self, per_second: NonZeroU32) -> Self {
+        self.storms = Some(Arc::new(StormLimit::new(per_second)));
+        self
+    }
+
+    /// Events left out by the storm limit so far; 0 without one.
+    #[must_use]
+    pub fn suppressed(&self) -> u64 {
+        self.storms.as_ref().map_or(0, |storms| storms.suppressed())
     }
 
     /// Takes ids and request facts from `facts`.
@@ -242,6 +261,14 @@ where
         if normalized.is_some() && !self.levels.enabled(metadata) {
             return;
         }
+        let unix_nanos = unix_nanos(SystemTime::now());
+        let suppressed = match &self.storms {
+            Some(storms) if metadata.target() != AUDIT_TARGET => match storms.pass(metadata, unix_nanos) {
+                Pass::Suppressed => return,
+                Pass::Written { suppressed } => suppressed,
+            },
+            Some(_) | None => 0,
+        };
         let mut facts = SpanFacts::default();
         let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
         let extensions: Vec<Extensions<'_>> = spans.iter().map(|span| span.extensions()).collect();
@@ -257,7 +284,9 @@ where
                 .iter()
                 .filter_map(|extensions| extensions.get::<SpanFields>()),
         );
-        let unix_nanos = unix_nanos(SystemTime::now());
+        if fields.truncated > 0 {
+            self.lines.count_truncated(fields.truncated);
+        }
         let level = *metadata.level();
         let event = EventLine {
             unix_nanos,
@@ -265,6 +294,7 @@ where
             target: metadata.target(),
             facts: &facts,
             fields: &fields,
+            suppressed,
         };
         let line = Line {
             bytes: &[],

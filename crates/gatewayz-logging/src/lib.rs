@@ -9,6 +9,7 @@ mod level;
 mod line;
 mod pretty;
 mod stdout;
+mod storm;
 
 pub use clock::{unix_nanos, write_timestamp};
 pub use json::write_escaped;

@@ -193,7 +193,11 @@ impl LineEncoder {
         write_escaped(event.target, FRAME_BYTES / 4, out);
         out.push(b'"');
         out.extend_from_slice(&event.fields.members);
-        if event.fields.truncated {
+        if event.suppressed > 0 {
+            out.extend_from_slice(b",\"suppressed\":");
+            out.extend_from_slice(itoa::Buffer::new().format(event.suppressed).as_bytes());
+        }
+        if event.fields.truncated > 0 {
             out.extend_from_slice(b",\"truncated\":true");
         }
         out.extend_from_slice(b"}\n");
@@ -222,6 +226,8 @@ pub(crate) struct EventLine<'a> {
     pub(crate) target: &'a str,
     pub(crate) facts: &'a SpanFacts,
     pub(crate) fields: &'a Fields,
+    /// Events of the same callsite that were left out before this one.
+    pub(crate) suppressed: u32,
 }
 
 fn write_endpoint(endpoint: &str, out: &mut Vec<u8>) {

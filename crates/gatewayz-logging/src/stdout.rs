@@ -44,6 +44,7 @@ struct LinesInner {
     stdout: Queue,
     others: Vec<Box<dyn LineSink>>,
     by_level: [AtomicU64; 5],
+    truncated: AtomicU64,
 }
 
 impl Lines {
@@ -54,6 +55,7 @@ impl Lines {
             stdout,
             others,
             by_level: Default::default(),
+            truncated: AtomicU64::new(0),
         }))
     }
 
@@ -61,6 +63,16 @@ impl Lines {
     #[must_use]
     pub fn count(&self, level: Level) -> u64 {
         self.0.by_level[index(level)].load(Relaxed)
+    }
+
+    /// Fields of lines that were cut or left out for their length.
+    #[must_use]
+    pub fn truncated(&self) -> u64 {
+        self.0.truncated.load(Relaxed)
+    }
+
+    pub(crate) fn count_truncated(&self, fields: u64) {
+        self.0.truncated.fetch_add(fields, Relaxed);
     }
 
     /// Whether some sink beside stdout takes lines, always as JSON.

@@ -8,7 +8,7 @@ use gatewayz_loki::LokiSink;
 use gatewayz_metrics::Registry;
 use gatewayz_tracing::otlp::OtlpSink;
 
-use crate::self_metrics::ExporterObserver;
+use crate::self_metrics::{ExporterObserver, LOKI, OTLP, STDOUT};
 use crate::settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings};
 use crate::start::StartError;
 
@@ -33,13 +33,13 @@ pub(crate) fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<D
         linger: STDOUT_LINGER,
         ..QueueSettings::default()
     };
-    let observer = ExporterObserver::new(registry, "stdout")?;
+    let observer = ExporterObserver::new(registry, STDOUT)?;
     let sink = match &log.file {
         Some(file) => Stdout::to(file.try_clone().map_err(failed)?),
         None => Stdout::open().map_err(failed)?,
     };
     Delivery::spawn(
-        "stdout",
+        STDOUT,
         sink,
         queue,
         RetryPolicy::default(),
@@ -49,9 +49,9 @@ pub(crate) fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<D
 }
 
 pub(crate) fn deliver_loki(export: &LokiExport, registry: &Registry) -> Result<Delivery, StartError> {
-    let observer = ExporterObserver::new(registry, "loki")?;
+    let observer = ExporterObserver::new(registry, LOKI)?;
     let sink = LokiSink::new(&export.loki)?;
-    Delivery::spawn("loki", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+    Delivery::spawn(LOKI, sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
         StartError::Delivery {
             signal: "Loki",
             source,
@@ -64,7 +64,7 @@ pub(crate) fn deliver_otlp(
     settings: &TelemetrySettings,
     registry: &Registry,
 ) -> Result<Delivery, StartError> {
-    let observer = ExporterObserver::new(registry, "otlp")?;
+    let observer = ExporterObserver::new(registry, OTLP)?;
     let mut otlp = export.otlp.clone();
     let own = [
         ("service.name", settings.service_name.clone()),
@@ -80,7 +80,7 @@ pub(crate) fn deliver_otlp(
         }
     }
     let sink = OtlpSink::new(&otlp)?;
-    Delivery::spawn("otlp", sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+    Delivery::spawn(OTLP, sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
         StartError::Delivery {
             signal: "spans",
             source,

@@ -6,6 +6,7 @@ mod facts;
 mod health;
 mod http;
 mod loki_lines;
+mod notices;
 mod outcome;
 mod panic;
 mod self_metrics;
@@ -19,7 +20,7 @@ pub use health::{SignalHealth, SignalState};
 pub use http::{ProblemPage, RequestTelemetry};
 pub use outcome::{Exception, ExceptionKind, RequestOutcome};
 pub use settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings, TraceSettings};
-pub use start::{ShutdownReport, StartError, Telemetry};
+pub use start::{ShutdownGuard, ShutdownReport, StartError, Telemetry};
 
 /// Every family this crate feeds, in the order of the page, with the heading they stand under in docs.
 pub const FAMILIES: &[(&str, &[Family])] = &[

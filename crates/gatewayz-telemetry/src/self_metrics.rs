@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use gatewayz_delivery::{Delivery, Discard, Observe, Status};
-use gatewayz_logging::Lines;
+use gatewayz_logging::LogLayer;
 use gatewayz_metrics::{Counter, Family, Histogram, Registry, Samples, SeriesError, Unit};
 use gatewayz_tracing::Tracer;
 use tracing::Level;
 
+use crate::notices::Notices;
 use crate::panic;
 
 const BY_EXPORTER: &[&str] = &["exporter"];
@@ -16,6 +17,12 @@ const BY_REASON: &[&str] = &["exporter", "reason"];
 const LATENCY_BUCKETS: &[f64] = &[
     0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 ];
+/// Names of the destinations in every figure.
+pub(crate) const STDOUT: &str = "stdout";
+pub(crate) const LOKI: &str = "loki";
+pub(crate) const OTLP: &str = "otlp";
+/// Reasons of a repeated attempt that every destination knows; the others are counted from their first time on.
+const RETRY_STATUSES: [&str; 3] = ["connect", "timeout", "transport"];
 /// Statuses that exporters answer with, at most; the rest is counted as `__other__`.
 const STATUS_LIMIT: usize = 64;
 
@@ -104,6 +111,16 @@ const PROPAGATION: Family = Family::histogram(
     LATENCY_BUCKETS,
 );
 const PANICS: Family = Family::counter("panics_total", "Panics in this process, caught or not.", &[]);
+const TRUNCATED: Family = Family::counter(
+    "telemetry_attributes_truncated_total",
+    "Fields of log lines and attributes of spans that were cut or left out for their length or number.",
+    &["signal"],
+);
+const SUPPRESSED: Family = Family::counter(
+    "telemetry_events_suppressed_total",
+    "Events left out because their callsite wrote more than LOG_EVENTS_PER_SECOND.",
+    &[],
+);
 const LIMITED_TRACES: Family = Family::counter(
     "telemetry_incoming_traces_limited_total",
     "Traces that were not kept although their caller asked, because too many did.",
@@ -126,6 +143,8 @@ pub(crate) const FAMILIES: &[Family] = &[
     REQUEST_DURATION,
     PROPAGATION,
     LAST_SUCCESS,
+    TRUNCATED,
+    SUPPRESSED,
     LIMITED_TRACES,
     PANICS,
     gatewayz_metrics::LABEL_OVERFLOW,
@@ -143,14 +162,21 @@ pub(crate) struct Deliveries {
 pub(crate) fn register(
     registry: &Registry,
     deliveries: &Deliveries,
-    lines: Lines,
+    log: LogLayer,
     tracer: Tracer,
 ) -> Result<(), SeriesError> {
-    let logs: Vec<Arc<Delivery>> = std::iter::once(&deliveries.stdout)
-        .chain(&deliveries.loki)
-        .map(Arc::clone)
-        .collect();
+    let logs = [
+        (STDOUT, Some(Arc::clone(&deliveries.stdout))),
+        (LOKI, deliveries.loki.clone()),
+    ];
     let spans = deliveries.otlp.clone();
+    for exporter in [STDOUT, LOKI, OTLP] {
+        registry.histogram(&PROPAGATION, &[exporter])?;
+        registry.histogram(&REQUEST_DURATION, &[exporter, "ok"])?;
+        for status in RETRY_STATUSES {
+            registry.counter(&RETRIES, &[exporter, status])?;
+        }
+    }
     let families = [
         LOG_RECORDS,
         SENT_LOGS,
@@ -164,37 +190,45 @@ pub(crate) fn register(
         QUEUE_CAPACITY,
         IN_FLIGHT,
         LAST_SUCCESS,
+        TRUNCATED,
+        SUPPRESSED,
         LIMITED_TRACES,
         PANICS,
     ];
     let collect = move |samples: &mut Samples<'_>| {
         for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
-            samples.counter(&LOG_RECORDS, &[level.as_str()], lines.count(level));
+            samples.counter(&LOG_RECORDS, &[level.as_str()], log.lines().count(level));
         }
-        for delivery in &logs {
-            let status = delivery.status();
+        for (exporter, delivery) in &logs {
+            let status = status_of(delivery.as_deref());
             losses(
                 samples,
-                delivery.name(),
+                exporter,
                 &status,
                 [&SENT_LOGS, &FAILED_LOGS, &REFUSED_LOGS],
             );
-            queue(samples, delivery.name(), &status);
+            queue(samples, exporter, &status);
         }
-        if let Some(delivery) = &spans {
-            let status = delivery.status();
-            losses(
-                samples,
-                delivery.name(),
-                &status,
-                [&SENT_SPANS, &FAILED_SPANS, &REFUSED_SPANS],
-            );
-            queue(samples, delivery.name(), &status);
-        }
+        let status = status_of(spans.as_deref());
+        losses(
+            samples,
+            OTLP,
+            &status,
+            [&SENT_SPANS, &FAILED_SPANS, &REFUSED_SPANS],
+        );
+        queue(samples, OTLP, &status);
+        samples.counter(&TRUNCATED, &["log"], log.lines().truncated());
+        samples.counter(&TRUNCATED, &["span"], tracer.truncated_attributes());
+        samples.counter(&SUPPRESSED, &[], log.suppressed());
         samples.counter(&LIMITED_TRACES, &[], tracer.limited_total());
         samples.counter(&PANICS, &[], panic::count());
     };
     registry.collector(&families, Box::new(collect))
+}
+
+/// A destination that is not configured has every series too, so that a query finds 0 and not nothing.
+fn status_of(delivery: Option<&Delivery>) -> Status {
+    delivery.map(Delivery::status).unwrap_or_default()
 }
 
 fn losses(samples: &mut Samples<'_>, exporter: &str, status: &Status, families: [&Family; 3]) {
@@ -222,12 +256,13 @@ fn queue(samples: &mut Samples<'_>, exporter: &str, status: &Status) {
     );
 }
 
-/// Feeds one exporter's histograms from its delivery thread.
+/// Feeds one exporter's histograms and notices from its delivery thread.
 pub(crate) struct ExporterObserver {
     registry: Registry,
     exporter: &'static str,
     propagation: Histogram,
     delivered: Histogram,
+    notices: Notices,
 }
 
 impl ExporterObserver {
@@ -237,6 +272,7 @@ impl ExporterObserver {
             delivered: registry.histogram(&REQUEST_DURATION, &[exporter, "ok"])?,
             registry: registry.clone(),
             exporter,
+            notices: Notices::new(exporter),
         })
     }
 }
@@ -262,6 +298,10 @@ impl Observe for ExporterObserver {
 
     fn delivered(&self, age: Duration) {
         self.propagation.observe(nanos(age), None);
+    }
+
+    fn figures(&mut self, status: &Status) {
+        self.notices.figures(status);
     }
 }
 

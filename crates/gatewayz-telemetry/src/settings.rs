@@ -1,6 +1,7 @@
 //! What a service chooses about its telemetry.
 
 use std::fs::File;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ impl TelemetrySettings {
                 format: Format::Json,
                 levels: Levels::default(),
                 line_max_bytes: 16 * 1024,
+                events_per_second: None,
                 stdout_buffer_bytes: 8 * 1024 * 1024,
                 file: None,
             },
@@ -106,6 +108,8 @@ pub struct LogSettings {
     pub levels: Levels,
     /// Longest line, in bytes.
     pub line_max_bytes: usize,
+    /// Most events one callsite writes in a second; `None` sets no limit.
+    pub events_per_second: Option<NonZeroU32>,
     /// Bound of the lines waiting to be written, in bytes.
     pub stdout_buffer_bytes: usize,
     /// Where lines go instead of stdout; `None` is stdout.

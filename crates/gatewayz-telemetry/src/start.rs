@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use gatewayz_delivery::{Flushed, Status};
@@ -67,6 +67,22 @@ struct Inner {
     levels: LevelHandle,
     recorder: Arc<Recorder>,
     deliveries: Deliveries,
+    ended: AtomicBool,
+}
+
+/// Ends telemetry when it is dropped; made by [`Telemetry::shutdown_on_drop`].
+#[derive(Debug)]
+pub struct ShutdownGuard {
+    telemetry: Telemetry,
+    timeout: Duration,
+}
+
+impl Drop for ShutdownGuard {
+    fn drop(&mut self) {
+        if !self.telemetry.0.ended.load(Ordering::Acquire) {
+            let _ = self.telemetry.shutdown(Instant::now() + self.timeout);
+        }
+    }
 }
 
 /// What the end of telemetry left.
@@ -128,7 +144,6 @@ impl Telemetry {
             settings.traces.incoming_sampled_per_second,
             export,
         );
-        register(&registry, &deliveries, lines.clone(), tracer.clone())?;
         http::register_info(&registry, &settings)?;
 
         let levels = LevelHandle::new(settings.log.levels.clone());
@@ -137,8 +152,12 @@ impl Telemetry {
             environment: settings.environment.clone(),
             line_max_bytes: settings.log.line_max_bytes,
         });
-        let log =
+        let mut log =
             LogLayer::new(encoder, settings.log.format, levels.clone(), lines.clone()).with_facts(FACTS);
+        if let Some(per_second) = settings.log.events_per_second {
+            log = log.with_storm_limit(per_second);
+        }
+        register(&registry, &deliveries, log.clone(), tracer.clone())?;
         let bunyan = (settings.log.format == Format::Bunyan)
             .then(|| bunyan::layers(settings.service_name.clone(), lines));
         let layers = tracer.layer().and_then(bunyan).and_then(log.clone());
@@ -165,6 +184,7 @@ impl Telemetry {
             levels,
             recorder,
             deliveries,
+            ended: AtomicBool::new(false),
         })))
     }
 
@@ -237,10 +257,21 @@ impl Telemetry {
         }
     }
 
+    /// Ends telemetry, within `timeout`, when the value is dropped: what `main` logged before it returned an error
+    /// or panicked is delivered all the same. After [`Self::shutdown`] it does nothing.
+    #[must_use]
+    pub fn shutdown_on_drop(&self, timeout: Duration) -> ShutdownGuard {
+        ShutdownGuard {
+            telemetry: self.clone(),
+            timeout,
+        }
+    }
+
     /// Delivers what is queued until `deadline` and ends: spans and Loki side by side, stdout last, so that it
     /// can still tell what the others left. Blocks.
     #[must_use]
     pub fn shutdown(&self, deadline: Instant) -> ShutdownReport {
+        self.0.ended.store(true, Ordering::Release);
         let deliveries = &self.0.deliveries;
         // stdout needs a moment of the same deadline, after the others are given up.
         let earlier = deadline.checked_sub(STDOUT_RESERVE).unwrap_or(deadline);

@@ -6,17 +6,17 @@ mod http;
 mod received;
 mod store;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use tokio::sync::oneshot;
 
 pub use answer::Answer;
 pub use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
 pub use received::{ReceivedEvent, ReceivedRequest, ReceivedSpan, SpanKind, StatusCode, Transport};
 use store::{Keep, Store};
+
+use crate::background::{Background, bind};
+use crate::serve::serve;
 
 /// Receives traces over gRPC and HTTP on two free ports of the loopback.
 ///
@@ -27,8 +27,7 @@ pub struct Receiver {
     store: Arc<Store>,
     grpc_address: SocketAddr,
     http_address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _thread: Background,
 }
 
 /// The spans waited for did not arrive in time.
@@ -49,7 +48,7 @@ impl Receiver {
     /// # Panics
     /// When the loopback has no free port or no thread can be started.
     pub fn start() -> Self {
-        Self::run(Keep::Spans, free_port(), free_port())
+        Self::run(Keep::Spans, bind(0), bind(0))
     }
 
     /// Starts a receiver that counts spans on the wire without decoding them, for benchmarks: `spans()` and
@@ -58,7 +57,7 @@ impl Receiver {
     /// # Panics
     /// When the loopback has no free port or no thread can be started.
     pub fn counting() -> Self {
-        Self::run(Keep::Counts, free_port(), free_port())
+        Self::run(Keep::Counts, bind(0), bind(0))
     }
 
     /// Starts a receiver that keeps every span on the given ports of the loopback, as one that comes back after
@@ -74,30 +73,18 @@ impl Receiver {
         let grpc_address = grpc_listener.local_addr().expect("read the bound address");
         let http_address = http_listener.local_addr().expect("read the bound address");
         let store = Arc::new(Store::new(keep));
-        let (stop, stopped) = oneshot::channel();
         let served = Arc::clone(&store);
-        let thread = std::thread::Builder::new()
-            .name("otlp-receiver".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .expect("build the runtime of the receiver");
-                runtime.block_on(async move {
-                    tokio::spawn(grpc::serve(grpc_listener, Arc::clone(&served)));
-                    tokio::spawn(http::serve(http_listener, served));
-                    // An error means that the receiver was dropped, which is the same.
-                    let _ = stopped.await;
-                });
-                runtime.shutdown_background();
-            })
-            .expect("start the thread of the receiver");
+        let serving = async move {
+            tokio::join!(
+                grpc::serve(grpc_listener, Arc::clone(&served)),
+                serve(http_listener, served)
+            );
+        };
         Self {
             store,
             grpc_address,
             http_address,
-            stop: Some(stop),
-            thread: Some(thread),
+            _thread: Background::start("otlp-receiver", serving),
         }
     }
 
@@ -111,9 +98,19 @@ impl Receiver {
         format!("http://{}", self.http_address)
     }
 
+    /// Where the gRPC side listens.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where the HTTP side listens.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
     /// Every span accepted so far, in the order of arrival.
     pub fn spans(&self) -> Vec<ReceivedSpan> {
-        self.store.spans()
+        self.store.lock().spans.clone()
     }
 
     /// Accepted spans with this name, in the order of arrival.
@@ -126,17 +123,28 @@ impl Receiver {
 
     /// How many spans were accepted so far.
     pub fn span_count(&self) -> usize {
-        self.store.span_count()
+        self.store.lock().span_count
+    }
+
+    /// How many different spans were accepted so far, by trace and span id; 0 when the receiver only counts.
+    pub fn unique_span_count(&self) -> usize {
+        self.store.lock().unique.len()
+    }
+
+    /// How many accepted spans had the trace and span id of one that was there; 0 when the receiver only counts.
+    pub fn duplicate_span_count(&self) -> usize {
+        let state = self.store.lock();
+        state.spans.len() - state.unique.len()
     }
 
     /// How many export requests came in, whatever they were answered.
     pub fn requests(&self) -> usize {
-        self.store.request_count()
+        self.store.lock().request_count
     }
 
     /// Every export request so far, in the order of arrival, whatever it was answered.
     pub fn request_log(&self) -> Vec<ReceivedRequest> {
-        self.store.request_log()
+        self.store.lock().request_log.clone()
     }
 
     /// Waits until `count` spans are accepted.
@@ -144,7 +152,15 @@ impl Receiver {
     /// # Errors
     /// When `timeout` passes first; the error says how many arrived.
     pub fn wait_for(&self, count: usize, timeout: Duration) -> Result<(), WaitError> {
-        self.store.wait_for_spans(count, timeout)
+        self.store.wait_for(count, timeout, |state| state.span_count)
+    }
+
+    /// Waits until `count` different spans are accepted.
+    ///
+    /// # Errors
+    /// When `timeout` passes first; the error says how many arrived.
+    pub fn wait_for_unique(&self, count: usize, timeout: Duration) -> Result<(), WaitError> {
+        self.store.wait_for(count, timeout, |state| state.unique.len())
     }
 
     /// Waits until `count` export requests came in, and returns whether they did within `timeout`.
@@ -152,31 +168,42 @@ impl Receiver {
         self.store.wait_for_requests(count, timeout)
     }
 
-    /// Appends answers for the next requests, one each, over both transports; after them every request is
-    /// accepted.
+    /// How many connections were opened so far, over both transports.
+    pub fn connections(&self) -> usize {
+        self.store.traffic.counts().connections
+    }
+
+    /// Waits until `count` connections have ended, and returns whether they did within `timeout`.
+    pub fn wait_for_closed(&self, count: usize, timeout: Duration) -> bool {
+        self.store
+            .traffic
+            .wait_until(timeout, |counts| counts.closed_connections >= count)
+    }
+
+    /// The most requests that were open at the same time: from their head to the end of their answer (over gRPC
+    /// to its head), or until their sender left.
+    pub fn max_concurrent_requests(&self) -> usize {
+        self.store.traffic.counts().max_concurrent_requests
+    }
+
+    /// Bytes of bodies that senders, or the buffers on the way to them, have taken of the answers over HTTP and
+    /// of the broken ones over gRPC.
+    pub fn bytes_answered(&self) -> u64 {
+        self.store.traffic.counts().bytes_sent
+    }
+
+    /// Appends answers for the next requests, one each, over both transports.
     pub fn answer_next(&self, answers: Vec<Answer>) {
-        self.store.push_answers(answers);
+        self.store.lock().script.push(answers);
     }
-}
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A receiver that panicked has failed its test already.
-            let _ = thread.join();
-        }
+    /// Answers every request so, once those of [`answer_next`](Self::answer_next) are used up.
+    pub fn answer_always(&self, answer: Answer) {
+        self.store.lock().script.set_always(answer);
     }
-}
 
-fn free_port() -> TcpListener {
-    bind(0)
-}
-
-fn bind(port: u16) -> TcpListener {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("bind a port of the loopback");
-    listener
-        .set_nonblocking(true)
-        .expect("make the listener non-blocking");
-    listener
+    /// Forgets every scripted answer.
+    pub fn answer_normally(&self) {
+        self.store.lock().script.clear();
+    }
 }

@@ -1,15 +1,20 @@
 //! A service under test as a process of its own: environment, output, signals, exit.
 
-use std::io::{BufRead, BufReader, Read};
+mod lines;
+
+use std::fs::File;
+use std::io::PipeReader;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process};
 
+use lines::{Lines, Reading};
 pub use rustix::process::Signal;
 
 /// A running service; killed when dropped.
@@ -17,7 +22,29 @@ pub use rustix::process::Signal;
 pub struct Service {
     child: Child,
     stdout: Arc<Lines>,
+    stdout_end: Mutex<StdoutEnd>,
     stderr: Arc<Lines>,
+    _stderr_reading: Reading,
+}
+
+/// What the stdout of a service is.
+#[derive(Debug)]
+pub enum Output {
+    /// A pipe that is read all the time.
+    Read,
+    /// A pipe of the system's default size that nobody reads until [`Service::read_stdout`].
+    Held,
+    /// This file, for example `/dev/full`.
+    File(File),
+}
+
+/// The test's end of stdout.
+#[derive(Debug)]
+enum StdoutEnd {
+    Read(Reading),
+    Held(PipeReader),
+    /// Closed, or never here.
+    Gone,
 }
 
 /// Why a service did not do what the test waits for.
@@ -57,31 +84,104 @@ impl Service {
         environment: &[(&str, &str)],
         directory: &Path,
     ) -> Result<Self, ProcessError> {
+        Self::start_with(binary, arguments, environment, directory, Output::Read)
+    }
+
+    /// Starts `binary` as [`start`](Self::start) does, with this stdout.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_with(
+        binary: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        directory: &Path,
+        output: Output,
+    ) -> Result<Self, ProcessError> {
+        let (is_held, stdout) = match output {
+            Output::Read => (false, Stdio::piped()),
+            Output::Held => (true, Stdio::piped()),
+            Output::File(file) => (false, file.into()),
+        };
         let mut child = Command::new(binary)
             .args(arguments)
             .env_clear()
             .envs(environment.iter().copied())
             .current_dir(directory)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| ProcessError::Start {
                 binary: binary.display().to_string(),
                 source,
             })?;
-        let stdout = Lines::collect(child.stdout.take().expect("a piped stdout"));
-        let stderr = Lines::collect(child.stderr.take().expect("a piped stderr"));
+        let stdout = Arc::new(Lines::default());
+        let stdout_end = match child.stdout.take() {
+            None => {
+                stdout.end();
+                StdoutEnd::Gone
+            }
+            Some(pipe) if is_held => StdoutEnd::Held(PipeReader::from(OwnedFd::from(pipe))),
+            Some(pipe) => StdoutEnd::Read(stdout.collect(pipe)),
+        };
+        let stderr = Arc::new(Lines::default());
+        let stderr_reading = stderr.collect(child.stderr.take().expect("a piped stderr"));
         Ok(Self {
             child,
             stdout,
+            stdout_end: Mutex::new(stdout_end),
             stderr,
+            _stderr_reading: stderr_reading,
         })
     }
 
     /// Process id, for reading `/proc`.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Physical memory the process uses now (`VmRSS`), in bytes.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn memory_bytes(&self) -> Result<u64, ProcessError> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let kibibytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .and_then(|number| number.parse::<u64>().ok());
+        // An ended process that was not waited for has a status without memory.
+        let kibibytes = kibibytes.ok_or(std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        Ok(kibibytes * 1024)
+    }
+
+    /// Reads a stdout that was held from now on, what is in the pipe first.
+    pub fn read_stdout(&self) {
+        let mut end = self.stdout_end();
+        *end = match std::mem::replace(&mut *end, StdoutEnd::Gone) {
+            StdoutEnd::Held(pipe) => StdoutEnd::Read(self.stdout.collect(pipe)),
+            other @ (StdoutEnd::Read(_) | StdoutEnd::Gone) => other,
+        };
+    }
+
+    /// Stops reading stdout: the service can write until the pipe is full, until
+    /// [`read_stdout`](Self::read_stdout).
+    pub fn hold_stdout(&self) {
+        let mut end = self.stdout_end();
+        *end = match std::mem::replace(&mut *end, StdoutEnd::Gone) {
+            StdoutEnd::Read(reading) => StdoutEnd::Held(reading.stop()),
+            other @ (StdoutEnd::Held(_) | StdoutEnd::Gone) => other,
+        };
+    }
+
+    /// Closes the reading end of stdout: the next write of the service fails (`EPIPE`). What was not read is lost.
+    pub fn close_stdout(&self) {
+        let mut end = self.stdout_end();
+        if let StdoutEnd::Read(reading) = std::mem::replace(&mut *end, StdoutEnd::Gone) {
+            drop(reading.stop());
+        }
+        self.stdout.end();
     }
 
     /// Complete lines on stdout so far, what is not UTF-8 replaced.
@@ -142,13 +242,16 @@ impl Service {
         kill_process(self.pid(), signal).map_err(|errno| ProcessError::Control(errno.into()))
     }
 
-    /// Waits until the process has ended and both of its outputs are read to the end.
+    /// Waits until the process has ended and both of its outputs are read to the end; a stdout that is held is
+    /// left as it is.
     ///
     /// # Errors
     /// When it has not ended within `timeout`.
     pub fn wait_exit(&mut self, timeout: Duration) -> Result<ExitStatus, ProcessError> {
         let deadline = Instant::now() + timeout;
-        let ended = self.stdout.wait_for_end(timeout) && self.stderr.wait_for_end(until(deadline));
+        let is_held = matches!(&*self.stdout_end(), StdoutEnd::Held(_));
+        let ended =
+            (is_held || self.stdout.wait_for_end(timeout)) && self.stderr.wait_for_end(until(deadline));
         if !ended {
             return Err(self.late("the exit", timeout));
         }
@@ -162,6 +265,10 @@ impl Service {
             // Both outputs are closed: what is left of the process takes microseconds.
             thread::yield_now();
         }
+    }
+
+    fn stdout_end(&self) -> MutexGuard<'_, StdoutEnd> {
+        self.stdout_end.lock().expect("take the lock")
     }
 
     fn pid(&self) -> Pid {
@@ -184,64 +291,6 @@ impl Drop for Service {
         // Both fail only when the process has ended, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-#[derive(Debug, Default)]
-struct Lines {
-    state: Mutex<LinesState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct LinesState {
-    lines: Vec<String>,
-    ended: bool,
-}
-
-impl Lines {
-    fn collect(output: impl Read + Send + 'static) -> Arc<Self> {
-        let lines = Arc::new(Self::default());
-        let filled = Arc::clone(&lines);
-        thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                filled
-                    .lock()
-                    .lines
-                    .push(String::from_utf8_lossy(&line).into_owned());
-                filled.changed.notify_all();
-            }
-            filled.lock().ended = true;
-            filled.changed.notify_all();
-        });
-        lines
-    }
-
-    fn all(&self) -> Vec<String> {
-        self.lock().lines.clone()
-    }
-
-    fn wait_for<T>(&self, timeout: Duration, find: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let mut seen = 0;
-        let mut found = None;
-        let state = self.changed.wait_timeout_while(self.lock(), timeout, |state| {
-            found = state.lines.iter().skip(seen).find_map(|line| find(line));
-            seen = state.lines.len();
-            found.is_none() && !state.ended
-        });
-        drop(state);
-        found
-    }
-
-    fn wait_for_end(&self, timeout: Duration) -> bool {
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), timeout, |state| !state.ended);
-        waited.expect("take the lock").0.ended
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LinesState> {
-        self.state.lock().expect("take the lock")
     }
 }
 

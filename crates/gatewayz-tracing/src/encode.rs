@@ -1,5 +1,7 @@
 //! Spans as OTLP protobuf, written field by field into a buffer (opentelemetry-proto trace/v1/trace.proto).
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use opentelemetry::trace::SpanKind;
 
 use crate::tracer::SpanIdentity;
@@ -8,6 +10,8 @@ use crate::tracer::SpanIdentity;
 pub const VALUE_MAX_BYTES: usize = 2048;
 /// Most attributes one span keeps.
 pub const ATTRIBUTES_MAX: u32 = 64;
+
+static TRUNCATED: AtomicU64 = AtomicU64::new(0);
 
 const SCOPE_SPANS_SPANS: u8 = 0x12;
 const TRACE_ID: u8 = 0x0a;
@@ -230,8 +234,21 @@ pub(crate) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
+/// Attribute values, names and messages cut so far in this process, and attributes left out.
+pub(crate) fn truncated() -> u64 {
+    TRUNCATED.load(Relaxed)
+}
+
+pub(crate) fn count_truncated() {
+    TRUNCATED.fetch_add(1, Relaxed);
+}
+
 fn cut(text: &str) -> &str {
-    let mut end = text.len().min(VALUE_MAX_BYTES);
+    if text.len() <= VALUE_MAX_BYTES {
+        return text;
+    }
+    count_truncated();
+    let mut end = VALUE_MAX_BYTES;
     while !text.is_char_boundary(end) {
         end -= 1;
     }

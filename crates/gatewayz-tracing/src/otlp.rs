@@ -3,18 +3,22 @@
 //! What is worth retrying follows the OTLP specification's tables exactly; timing, splitting and accounting are
 //! the delivery's. Responses are read up to 64 KiB, redirects are not followed, and no answer is decompressed.
 
+mod accepted;
+mod channel;
 mod grpc;
 mod http;
 mod request;
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use gatewayz_delivery::{Attempt, Batch, Sink};
 use secrecy::SecretString;
-use tokio::task::yield_now;
 use url::Url;
+
+const USER_AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// The OTLP transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,7 @@ impl Protocol {
 }
 
 /// Where and how spans are exported.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OtlpSettings {
     /// The transport.
     pub protocol: Protocol,
@@ -75,7 +79,6 @@ pub enum BuildError {
 /// or waited for, so a one-worker service cannot deadlock.
 #[derive(Debug)]
 pub struct OtlpSink {
-    runtime: tokio::runtime::Runtime,
     frame: request::Frame,
     transport: Transport,
 }
@@ -92,21 +95,11 @@ impl OtlpSink {
     /// # Errors
     /// When a header or the endpoint cannot be used, or the system refuses a runtime.
     pub fn new(settings: &OtlpSettings) -> Result<Self, BuildError> {
-        // The process may have chosen a provider already; then that one stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(BuildError::Runtime)?;
-        let transport = {
-            let _context = runtime.enter();
-            match settings.protocol {
-                Protocol::Grpc => Transport::Grpc(grpc::Exporter::new(settings)?),
-                Protocol::HttpProtobuf => Transport::Http(http::Exporter::new(settings)?),
-            }
+        let transport = match settings.protocol {
+            Protocol::Grpc => Transport::Grpc(grpc::Exporter::new(settings)?),
+            Protocol::HttpProtobuf => Transport::Http(http::Exporter::new(settings)?),
         };
         Ok(Self {
-            runtime,
             frame: request::Frame::new(&settings.resource),
             transport,
         })
@@ -116,18 +109,28 @@ impl OtlpSink {
 impl Sink for OtlpSink {
     fn send(&mut self, batch: &Arc<Batch>, deadline: Instant) -> Attempt {
         let body = self.frame.request(batch);
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let transport = &mut self.transport;
-        self.runtime.block_on(async {
-            // The runtime stands still between batches: first it must notice what happened to its connections
-            // meanwhile, and at the end let go of those that are done.
-            yield_now().await;
-            let attempt = match transport {
-                Transport::Grpc(exporter) => exporter.export(body, deadline).await,
-                Transport::Http(exporter) => exporter.export(body, deadline).await,
-            };
-            yield_now().await;
-            attempt
-        })
+        match &mut self.transport {
+            Transport::Grpc(exporter) => exporter.export(body, deadline),
+            Transport::Http(exporter) => exporter.export(&body, deadline),
+        }
+    }
+}
+
+impl fmt::Debug for OtlpSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A query may hold a token as well as the user part may.
+        let mut endpoint = self.endpoint.clone();
+        let _ = endpoint.set_username("");
+        let _ = endpoint.set_password(None);
+        endpoint.set_query(None);
+        endpoint.set_fragment(None);
+        formatter
+            .debug_struct("OtlpSettings")
+            .field("protocol", &self.protocol)
+            .field("endpoint", &endpoint.as_str())
+            .field("headers", &self.headers)
+            .field("gzip", &self.gzip)
+            .field("resource", &self.resource)
+            .finish()
     }
 }

@@ -41,6 +41,7 @@ impl Attributes {
     pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.count >= ATTRIBUTES_MAX {
             self.dropped += 1;
+            encode::count_truncated();
             return;
         }
         self.count += 1;

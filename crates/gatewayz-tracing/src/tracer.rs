@@ -92,6 +92,12 @@ impl Tracer {
         self.0.incoming.limited_total()
     }
 
+    /// Attributes of spans cut or left out for their length or number, in this process.
+    #[must_use]
+    pub fn truncated_attributes(&self) -> u64 {
+        encode::truncated()
+    }
+
     /// A server span below `parent`, or the first of a new trace. `attachment` is whatever the maker wants to
     /// find again from inside the span.
     pub fn server_span<A>(

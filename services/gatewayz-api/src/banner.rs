@@ -71,7 +71,7 @@ Try:
 pub fn farewell(report: &ShutdownReport) -> io::Result<()> {
     let mut stderr = io::stderr();
     for (exporter, status) in &report.exporters {
-        if status.discarded_total() > 0 {
+        if status.lost_total() > 0 {
             write!(
                 stderr,
                 "{exporter}: {} of {} records delivered; lost:",

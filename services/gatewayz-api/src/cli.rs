@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -18,6 +19,9 @@ use crate::{banner, health_check, openapi, wiring};
 const EXIT_SETTINGS: u8 = 78;
 /// A process ended by signal N exits with this plus N, by the shells' convention.
 const EXIT_SIGNAL: i32 = 128;
+
+/// How long a process that fails may still deliver why.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An inference gateway whose every request leaves a metric, a log line and a trace that agree.
 ///
@@ -80,15 +84,10 @@ fn serve(values: &Values) -> anyhow::Result<ExitCode> {
     actix_web::rt::System::new().block_on(async {
         let plane_registry = prometheus::Registry::new();
         let telemetry = wiring::start_telemetry(&settings, plane_registry.clone())?;
-        let started = start(settings, values, telemetry.clone(), plane_registry);
-        let ended = match started {
-            Ok(server) => server.run_until_stopped().await.context("serve"),
-            Err(error) => {
-                // What was logged until here must not be lost with the start.
-                let _ = telemetry.shutdown(std::time::Instant::now() + std::time::Duration::from_secs(1));
-                Err(error)
-            }
-        }?;
+        // What was logged must not be lost when the start or the server fails.
+        let _last_words = telemetry.shutdown_on_drop(LAST_WORDS_TIMEOUT);
+        let server = start(settings, values, telemetry.clone(), plane_registry)?;
+        let ended = server.run_until_stopped().await.context("serve")?;
         banner::farewell(&ended.telemetry)?;
         Ok(match ended.hurried_by {
             Some(signal) => ExitCode::from(u8::try_from(EXIT_SIGNAL + signal).unwrap_or(1)),

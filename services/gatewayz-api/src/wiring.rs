@@ -152,6 +152,7 @@ fn log_settings(log: &settings::LogSettings) -> Result<LogSettings, WiringError>
         },
         levels: log.filter.parse().map_err(unusable)?,
         line_max_bytes: log.max_line_bytes,
+        events_per_second: log.events_per_second,
         stdout_buffer_bytes: log.stdout_buffer_bytes,
         file: None,
     })

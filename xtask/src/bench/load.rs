@@ -51,13 +51,23 @@ impl Load {
     /// # Errors
     /// When an answer is not a 200, a connection ends, or nothing is answered for a while.
     pub(crate) fn run(&mut self, until: Until) -> Result<u64> {
+        Ok(self.latencies(until)?.len() as u64)
+    }
+
+    /// The same, and how long each answer took.
+    ///
+    /// # Errors
+    /// When an answer is not a 200, a connection ends, or nothing is answered for a while.
+    pub(crate) fn latencies(&mut self, until: Until) -> Result<Vec<Duration>> {
         let mut ready: Vec<PollFd<'_>> = self
             .streams
             .iter()
             .map(|stream| PollFd::new(stream, PollFlags::IN))
             .collect();
         let mut received = vec![Vec::with_capacity(1024); self.streams.len()];
-        let (mut sent, mut answered) = (0, 0);
+        let mut sent_at = vec![Instant::now(); self.streams.len()];
+        let mut latencies = Vec::new();
+        let mut sent = 0;
         let goes_on = |sent: u64| match until {
             Until::Requests(count) => sent < count,
             Until::Time(end) => Instant::now() < end,
@@ -72,21 +82,28 @@ impl Load {
             tv_sec: PATIENCE.as_secs().cast_signed(),
             tv_nsec: 0,
         };
-        while answered < sent {
+        while (latencies.len() as u64) < sent {
             let count = poll(&mut ready, Some(&patience)).context("wait for answers")?;
             ensure!(count > 0, "wait for answers: none within {PATIENCE:?}");
-            for ((ready, received), mut stream) in ready.iter().zip(&mut received).zip(&self.streams) {
+            let connections = ready
+                .iter()
+                .zip(&mut received)
+                .zip(&mut sent_at)
+                .zip(&self.streams);
+            for (((ready, received), sent_at), mut stream) in connections {
                 if ready.revents().is_empty() || !read_answer(stream, received)? {
                     continue;
                 }
-                answered += 1;
+                let now = Instant::now();
+                latencies.push(now - *sent_at);
+                *sent_at = now;
                 if goes_on(sent) {
                     stream.write_all(REQUEST).context("send a request")?;
                     sent += 1;
                 }
             }
         }
-        Ok(answered)
+        Ok(latencies)
     }
 }
 

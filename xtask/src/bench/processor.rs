@@ -178,7 +178,7 @@ fn pin(core: usize) -> Result<()> {
 }
 
 /// The middle value, and how far the extremes are apart as a share of it.
-fn median_and_spread(mut values: Vec<f64>) -> (f64, f64) {
+pub(crate) fn median_and_spread(mut values: Vec<f64>) -> (f64, f64) {
     values.sort_by(f64::total_cmp);
     let median = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
     let (least, most) = (values.first(), values.last());

@@ -4,16 +4,16 @@ use std::time::{Duration, Instant};
 
 use gatewayz_delivery::{Attempt, Discard, Sink};
 use gatewayz_loki::{LokiSink, Wire};
+use gatewayz_testkit::loki::{Answer, Receiver, RetryAfter};
 
-use crate::receiver::{Answer, Receiver, status};
-use crate::{ENOUGH, batch, delivery, push, settings};
+use crate::{ENOUGH, batch, delivery, push, scripted, settings};
 
 /// Two lines get `script`, then one more line gets what is left of it and 204.
 #[track_caller]
 fn check(script: Vec<Answer>, requests: usize, delivered: u64, discarded: Option<Discard>) {
     let what = format!("{script:?}");
-    let receiver = Receiver::start(script);
-    let delivery = delivery(&settings(receiver.url(), Wire::default()));
+    let receiver = scripted(script);
+    let delivery = delivery(&settings(&receiver.push_url(), Wire::default()));
     push(&delivery, "INFO", "one");
     push(&delivery, "INFO", "two");
 
@@ -27,7 +27,7 @@ fn check(script: Vec<Answer>, requests: usize, delivered: u64, discarded: Option
     let lost = discarded.map_or(0, |reason| first.discarded_for(reason));
     assert_eq!(delivered + lost, 2, "{what}");
     assert_eq!(status.delivered, delivered + 1, "the next batch after {what}");
-    assert_eq!(receiver.received().len(), requests + 1, "{what}");
+    assert_eq!(receiver.request_count(), requests + 1, "{what}");
     assert_eq!(status.created, status.delivered + status.discarded_total());
     assert_eq!(
         first.unauthorized,
@@ -39,16 +39,16 @@ fn check(script: Vec<Answer>, requests: usize, delivered: u64, discarded: Option
 #[test]
 fn every_2xx_is_delivery() {
     for code in [200, 202, 204, 206, 299] {
-        check(vec![status(code)], 1, 2, None);
+        check(vec![Answer::Status(code)], 1, 2, None);
     }
 }
 
 #[test]
 fn what_may_pass_is_tried_again_and_given_up_at_the_limit() {
     for code in [408, 429, 500, 502, 503, 504, 507, 599] {
-        check(vec![status(code)], 2, 2, None);
+        check(vec![Answer::Status(code)], 2, 2, None);
         check(
-            vec![status(code), status(code), status(code)],
+            vec![Answer::Status(code), Answer::Status(code), Answer::Status(code)],
             3,
             0,
             Some(Discard::RetriesExhausted),
@@ -61,22 +61,22 @@ fn a_refusal_is_final_and_does_not_hold_up_the_next_batch() {
     for code in [
         300, 301, 302, 303, 304, 307, 308, 400, 402, 404, 405, 415, 422, 451, 501, 505, 600, 999,
     ] {
-        check(vec![status(code)], 1, 0, Some(Discard::Rejected));
+        check(vec![Answer::Status(code)], 1, 0, Some(Discard::Rejected));
     }
 }
 
 #[test]
 fn a_refusal_of_our_credentials_is_told_apart() {
     for code in [401, 403] {
-        check(vec![status(code)], 1, 0, Some(Discard::Unauthorized));
+        check(vec![Answer::Status(code)], 1, 0, Some(Discard::Unauthorized));
     }
 }
 
 #[test]
 fn a_batch_too_large_is_cut_in_half_down_to_the_line() {
-    check(vec![status(413)], 3, 2, None);
+    check(vec![Answer::Status(413)], 3, 2, None);
     check(
-        vec![status(413), status(413), status(413)],
+        vec![Answer::Status(413), Answer::Status(413), Answer::Status(413)],
         3,
         0,
         Some(Discard::TooLarge),
@@ -114,8 +114,8 @@ fn nobody_listening_is_worth_another_attempt() {
 
 #[test]
 fn a_wait_that_loki_asks_for_is_passed_on() {
-    let receiver = Receiver::start([Answer::Whole(429, "Retry-After: 7\r\n", Vec::new())]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+    let receiver = scripted([Answer::StatusWithRetry(429, RetryAfter::Seconds(7))]);
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
     let attempt = sink.send(&batch(&[b"line"]), Instant::now() + ENOUGH);
 
@@ -130,8 +130,8 @@ fn a_wait_that_loki_asks_for_is_passed_on() {
 fn a_refusal_says_why_without_the_line() {
     let body =
         b"entry for stream '{app=\"gatewayz\"}' has timestamp too old: my private line\x1b[2J".to_vec();
-    let receiver = Receiver::start([Answer::Whole(400, "", body)]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+    let receiver = scripted([Answer::StatusWithBody(400, body)]);
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
     let attempt = sink.send(&batch(&[b"my private line"]), Instant::now() + ENOUGH);
 
@@ -143,26 +143,26 @@ fn a_refusal_says_why_without_the_line() {
 
 #[test]
 fn pushes_share_one_connection() {
-    let receiver = Receiver::start([]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+    let receiver = Receiver::start();
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
     for _ in 0..5 {
         sink.send(&batch(&[b"line"]), Instant::now() + ENOUGH);
     }
 
-    assert_eq!((receiver.received().len(), receiver.connections()), (5, 1));
+    assert_eq!((receiver.request_count(), receiver.connections()), (5, 1));
 }
 
 #[test]
 fn a_connection_closed_between_two_pushes_costs_no_attempt() {
-    let receiver = Receiver::start(vec![Answer::LastOne; 20]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+    let receiver = scripted(vec![Answer::OkThenClose; 20]);
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
     for closed in 1..=20 {
         let attempt = sink.send(&batch(&[b"line"]), Instant::now() + ENOUGH);
         assert!(matches!(attempt, Attempt::Delivered), "{attempt:?}");
-        receiver.wait_for_closed(closed);
+        assert!(receiver.wait_for_closed(closed, ENOUGH));
     }
 
-    assert_eq!(receiver.received().len(), 20);
+    assert_eq!(receiver.request_count(), 20);
 }

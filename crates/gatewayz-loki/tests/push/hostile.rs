@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use gatewayz_delivery::{Attempt, Sink};
 use gatewayz_loki::{BuildError, Credentials, LokiSink, Wire};
+use gatewayz_testkit::loki::{Answer, Receiver};
 use secrecy::SecretString;
 
-use crate::receiver::{Answer, Receiver};
-use crate::{ENOUGH, batch, delivery, push, settings};
+use crate::{ENOUGH, batch, delivery, push, scripted, settings};
 
 const SECRET: &str = "canary-7f3a";
 /// `gateway:canary-7f3a` as basic authentication sends it.
@@ -15,11 +15,11 @@ const SENT_SECRET: &str = "Z2F0ZXdheTpjYW5hcnktN2YzYQ==";
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let elsewhere = Receiver::start([]);
+    let elsewhere = Receiver::start();
     for code in [301, 302, 303, 307, 308] {
-        let location: &'static str = format!("Location: {}\r\n", elsewhere.url()).leak();
-        let receiver = Receiver::start([Answer::Whole(code, location, Vec::new())]);
-        let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+        let location = ("Location".to_owned(), elsewhere.push_url());
+        let receiver = scripted([Answer::StatusWithHeaders(code, vec![location])]);
+        let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
         let attempt = sink.send(&batch(&[b"line"]), Instant::now() + ENOUGH);
 
@@ -31,22 +31,26 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn an_endless_answer_is_cut() {
     for (code, delivered) in [(200, true), (400, false)] {
-        let receiver = Receiver::start([Answer::Endless(code)]);
-        let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+        let receiver = scripted([Answer::EndlessBody(code)]);
+        let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
         let attempt = sink.send(&batch(&[b"line"]), Instant::now() + ENOUGH);
 
         assert_eq!(matches!(attempt, Attempt::Delivered), delivered, "{attempt:?}");
-        receiver.wait_for_closed(1);
+        assert!(receiver.wait_for_closed(1, ENOUGH));
         // What the sockets' buffers hold, not what the receiver has.
-        assert!(receiver.endless_bytes() < 64 << 20);
+        assert!(receiver.bytes_answered() < 64 << 20);
     }
 }
 
 #[test]
 fn a_status_counts_though_its_text_never_ends() {
-    let receiver = Receiver::start([Answer::Stuck(204), Answer::Stuck(400), Answer::Stuck(503)]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+    let receiver = scripted([
+        Answer::StuckBody(204),
+        Answer::StuckBody(400),
+        Answer::StuckBody(503),
+    ]);
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
     let mut send = || sink.send(&batch(&[b"line"]), Instant::now() + ENOUGH);
 
     let attempts = [send(), send(), send()];
@@ -64,8 +68,8 @@ fn a_status_counts_though_its_text_never_ends() {
 
 #[test]
 fn a_receiver_that_never_answers_is_left_at_the_deadline() {
-    let receiver = Receiver::start([Answer::Hang]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), Wire::default())).unwrap();
+    let receiver = scripted([Answer::Hang]);
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), Wire::default())).unwrap();
 
     let attempt = sink.send(&batch(&[b"line"]), Instant::now() + Duration::from_millis(50));
 
@@ -73,19 +77,22 @@ fn a_receiver_that_never_answers_is_left_at_the_deadline() {
         panic!("{attempt:?}")
     };
     assert_eq!(failure.status, "timeout");
-    receiver.wait_for_closed(1);
+    assert!(receiver.wait_for_closed(1, ENOUGH));
 }
 
 #[test]
 fn secrets_are_in_no_debug_text_and_no_message() {
-    let echo = |text: &str| Answer::Whole(400, "", format!("you sent {text}").into_bytes());
+    let echo = |text: &str| Answer::StatusWithBody(400, format!("you sent {text}").into_bytes());
     let basic = Credentials::Basic {
         username: "gateway".to_owned(),
         password: SecretString::from(SECRET),
     };
     for credentials in [basic, Credentials::Bearer(SecretString::from(SECRET))] {
-        let receiver = Receiver::start([echo(SECRET), echo(SENT_SECRET), Answer::Cut]);
-        let mut settings = settings(&format!("{}?token={SECRET}", receiver.url()), Wire::default());
+        let receiver = scripted([echo(SECRET), echo(SENT_SECRET), Answer::Cut]);
+        let mut settings = settings(
+            &format!("{}?token={SECRET}", receiver.push_url()),
+            Wire::default(),
+        );
         settings.credentials = credentials;
         let mut told = vec![
             format!("{settings:?}"),

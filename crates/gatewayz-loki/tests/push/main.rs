@@ -2,24 +2,33 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
-mod decode;
 mod hostile;
-mod receiver;
 mod wire;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use gatewayz_delivery::{Batch, Delivery, QueueSettings, RetryPolicy, Severity};
 use gatewayz_loki::{Credentials, LokiSettings, LokiSink, StreamLabels, Wire, record};
+use gatewayz_testkit::loki::{Answer, Receiver};
 
-/// 2025-12-17T19:33:20Z.
-const NOON: u64 = 1_766_000_000_000_000_000;
+/// One time for all lines; Loki takes none that is older than a week.
+static NOW: LazyLock<u64> = LazyLock::new(|| {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(since_epoch.as_nanos()).unwrap()
+});
 const TRACE_ID: [u8; 16] = [
     0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36,
 ];
 const SPAN_ID: [u8; 8] = [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7];
 const ENOUGH: Duration = Duration::from_secs(20);
+
+/// A Loki that answers so, and then as Loki does.
+fn scripted(script: impl IntoIterator<Item = Answer>) -> Receiver {
+    let receiver = Receiver::start();
+    receiver.answer_next(script.into_iter().collect());
+    receiver
+}
 
 fn settings(push_url: &str, wire: Wire) -> LokiSettings {
     LokiSettings {
@@ -40,7 +49,7 @@ fn batch(lines: &[&[u8]]) -> Arc<Batch> {
         .iter()
         .map(|line| {
             let mut out = Vec::new();
-            record::write(NOON, "INFO", Some(TRACE_ID), Some(SPAN_ID), line, &mut out);
+            record::write(*NOW, "INFO", Some(TRACE_ID), Some(SPAN_ID), line, &mut out);
             out
         })
         .collect();
@@ -77,6 +86,6 @@ fn delivery_with(settings: &LokiSettings, retry: RetryPolicy) -> Delivery {
 
 fn push(delivery: &Delivery, level: &str, line: &str) {
     delivery.queue().push(Severity::Warn, |out| {
-        record::write(NOON, level, Some(TRACE_ID), Some(SPAN_ID), line.as_bytes(), out);
+        record::write(*NOW, level, Some(TRACE_ID), Some(SPAN_ID), line.as_bytes(), out);
     });
 }

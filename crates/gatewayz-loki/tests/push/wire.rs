@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use gatewayz_delivery::{Attempt, Batch, RetryPolicy, Severity, Sink};
 use gatewayz_loki::{Credentials, LokiSink, Wire, record};
+use gatewayz_testkit::loki::{Answer, Pairs, ReceivedRequest, Receiver};
 use proptest::prelude::*;
 use secrecy::SecretString;
 
-use crate::decode::{Line, Pairs, lines};
-use crate::receiver::{Answer, Received, Receiver, status};
-use crate::{ENOUGH, NOON, SPAN_ID, TRACE_ID, batch, delivery, delivery_with, push, settings};
+use crate::{ENOUGH, NOW, SPAN_ID, TRACE_ID, batch, delivery, delivery_with, push, scripted, settings};
 
 const WIRES: [Wire; 2] = [Wire::Json, Wire::Protobuf];
 const LEVELS: [&str; 5] = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
@@ -23,19 +22,19 @@ fn pairs(pairs: &[(&str, &str)]) -> Pairs {
         .collect()
 }
 
-fn sent(wire: Wire, batch: &Arc<Batch>) -> Received {
-    let receiver = Receiver::start([]);
-    let mut sink = LokiSink::new(&settings(receiver.url(), wire)).unwrap();
+fn sent(wire: Wire, batch: &Arc<Batch>) -> ReceivedRequest {
+    let receiver = Receiver::start();
+    let mut sink = LokiSink::new(&settings(&receiver.push_url(), wire)).unwrap();
     let attempt = sink.send(batch, Instant::now() + ENOUGH);
     assert!(matches!(attempt, Attempt::Delivered), "{attempt:?}");
-    receiver.received().remove(0)
+    receiver.requests().remove(0)
 }
 
 #[test]
 fn a_line_has_its_stream_its_time_and_its_ids() {
     for wire in WIRES {
         let mut out = Vec::new();
-        let later = NOON + 1_000_000_000;
+        let later = *NOW + 1_000_000_000;
         record::write(
             later,
             "WARN",
@@ -47,8 +46,11 @@ fn a_line_has_its_stream_its_time_and_its_ids() {
 
         let request = sent(wire, &Arc::new(Batch::from_records([out.as_slice()])));
 
-        let line = lines(&request).remove(0);
-        assert_eq!(request.request_line, "POST /loki/api/v1/push HTTP/1.1\r\n");
+        let line = &request.lines[0];
+        assert_eq!(
+            (request.method.as_str(), request.target.as_str()),
+            ("POST", "/loki/api/v1/push")
+        );
         assert_eq!(
             line.labels,
             pairs(&[
@@ -76,7 +78,7 @@ fn an_id_that_is_absent_is_left_out() {
         let records =
             [(None, None), (Some(TRACE_ID), None), (None, Some(SPAN_ID))].map(|(trace_id, span_id)| {
                 let mut out = Vec::new();
-                record::write(NOON, "INFO", trace_id, span_id, b"line", &mut out);
+                record::write(*NOW, "INFO", trace_id, span_id, b"line", &mut out);
                 out
             });
 
@@ -85,9 +87,10 @@ fn an_id_that_is_absent_is_left_out() {
             &Arc::new(Batch::from_records(records.iter().map(Vec::as_slice))),
         );
 
-        let names: Vec<Vec<String>> = lines(&request)
-            .into_iter()
-            .map(|line| line.metadata.into_keys().collect())
+        let names: Vec<Vec<&String>> = request
+            .lines
+            .iter()
+            .map(|line| line.metadata.keys().collect())
             .collect();
         assert_eq!(names, [vec![], vec!["trace_id"], vec!["span_id"]]);
     }
@@ -108,9 +111,10 @@ fn a_poisonous_line_does_not_lose_its_neighbours() {
         b"after",
     ];
     for wire in WIRES {
-        let texts: Vec<String> = lines(&sent(wire, &batch(poison)))
-            .into_iter()
-            .map(|line| line.text)
+        let texts: Vec<String> = sent(wire, &batch(poison))
+            .lines
+            .iter()
+            .map(|line| line.text.clone())
             .collect();
 
         let expected: Vec<_> = poison
@@ -124,14 +128,14 @@ fn a_poisonous_line_does_not_lose_its_neighbours() {
 #[test]
 fn labels_are_a_closed_set_whatever_the_settings_and_the_lines_hold() {
     for wire in WIRES {
-        let receiver = Receiver::start([]);
-        let mut odd = settings(receiver.url(), wire);
+        let receiver = Receiver::start();
+        let mut odd = settings(&receiver.push_url(), wire);
         odd.labels.service = "a\"b\\c\nd{e=\"f\"}ü".to_owned();
         odd.labels.app = String::new();
         odd.labels.environment = "x".repeat(5_000);
         let records = ["ERROR", "customer-42"].map(|level| {
             let mut out = Vec::new();
-            record::write(NOON, level, None, None, b"line", &mut out);
+            record::write(*NOW, level, None, None, b"line", &mut out);
             out
         });
 
@@ -147,18 +151,15 @@ fn labels_are_a_closed_set_whatever_the_settings_and_the_lines_hold() {
                 ("service", "a\"b\\c d{e=\"f\"}ü"),
             ])
         };
-        let labels: Vec<Pairs> = lines(&receiver.received()[0])
-            .into_iter()
-            .map(|line| line.labels)
-            .collect();
+        let labels: Vec<Pairs> = receiver.lines().iter().map(|line| line.labels.clone()).collect();
         assert_eq!(labels, [expected("ERROR"), expected("INFO")]);
     }
 }
 
 #[test]
 fn lines_of_many_threads_arrive_once_each_stream_in_order_of_time() {
-    let receiver = Receiver::start([]);
-    let delivery = delivery(&settings(receiver.url(), Wire::Protobuf));
+    let receiver = Receiver::start();
+    let delivery = delivery(&settings(&receiver.push_url(), Wire::Protobuf));
 
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -168,7 +169,7 @@ fn lines_of_many_threads_arrive_once_each_stream_in_order_of_time() {
                     let level = LEVELS[n % LEVELS.len()];
                     let line = format!("{thread}-{n}");
                     queue.push(Severity::Warn, |out| {
-                        record::write(NOON, level, None, None, line.as_bytes(), out);
+                        record::write(*NOW, level, None, None, line.as_bytes(), out);
                     });
                 }
             });
@@ -178,8 +179,8 @@ fn lines_of_many_threads_arrive_once_each_stream_in_order_of_time() {
 
     let mut times = BTreeSet::new();
     let mut texts = BTreeSet::new();
-    for request in receiver.received() {
-        let lines = lines(&request);
+    for request in receiver.requests() {
+        let lines = request.lines;
         for stream in lines.chunk_by(|one, next| one.labels == next.labels) {
             assert!(stream.is_sorted_by(|one, next| one.unix_nanos < next.unix_nanos));
         }
@@ -187,7 +188,7 @@ fn lines_of_many_threads_arrive_once_each_stream_in_order_of_time() {
         assert!(streams.len() <= LEVELS.len());
         for line in lines {
             assert!(times.insert(line.unix_nanos), "a time twice");
-            assert!(texts.insert(line.text), "a line twice");
+            assert!(texts.insert(line.text.clone()), "a line twice");
         }
     }
     assert_eq!(
@@ -199,45 +200,41 @@ fn lines_of_many_threads_arrive_once_each_stream_in_order_of_time() {
 #[test]
 fn every_attempt_carries_identical_bytes() {
     for wire in WIRES {
-        let receiver = Receiver::start([status(503), Answer::Cut]);
-        let delivery = delivery(&settings(receiver.url(), wire));
+        let receiver = scripted([Answer::Status(503), Answer::Cut]);
+        let delivery = delivery(&settings(&receiver.push_url(), wire));
         for n in 0..100 {
             push(&delivery, LEVELS[n % LEVELS.len()], &format!("line {n}"));
         }
 
         let flushed = delivery.flush(ENOUGH);
 
-        let bodies: Vec<Vec<u8>> = receiver
-            .received()
-            .into_iter()
-            .map(|request| request.body)
-            .collect();
+        let requests = receiver.requests();
         assert!(flushed.complete);
-        assert_eq!(bodies.len(), 3);
-        assert!(bodies.iter().all(|body| *body == bodies[0]));
+        assert_eq!(requests.len(), 3);
+        assert!(requests.iter().all(|request| request.body == requests[0].body));
     }
 }
 
 #[test]
 fn the_parts_of_a_batch_that_is_cut_in_half_carry_the_same_entries() {
-    let receiver = Receiver::start([status(500), status(500), status(500)]);
+    let receiver = scripted([Answer::Status(500), Answer::Status(500), Answer::Status(500)]);
     let retry = RetryPolicy {
         split_suspect_bytes: 0,
         ..RetryPolicy::default()
     };
-    let delivery = delivery_with(&settings(receiver.url(), Wire::Protobuf), retry);
+    let delivery = delivery_with(&settings(&receiver.push_url(), Wire::Protobuf), retry);
     for n in 0..9 {
         push(&delivery, LEVELS[n % LEVELS.len()], &format!("line {n}"));
     }
 
     delivery.flush(ENOUGH);
 
-    let received = receiver.received();
-    let mut whole: Vec<Line> = lines(&received[0]);
-    let mut parts: Vec<Line> = received[3..].iter().flat_map(lines).collect();
+    let received = receiver.requests();
+    let mut whole = received[0].lines.clone();
+    let mut parts = receiver.lines();
     whole.sort();
     parts.sort();
-    assert_eq!(received.len(), 5);
+    assert_eq!((received.len(), receiver.duplicate_count()), (5, 0));
     assert_eq!(parts, whole);
 }
 
@@ -253,8 +250,8 @@ fn credentials_and_tenant_are_sent_as_configured() {
         (basic, Some("Basic Z2F0ZXdheTpzM2NyZXQ=")),
         (Credentials::Bearer(secret()), Some("Bearer s3cret")),
     ] {
-        let receiver = Receiver::start([]);
-        let mut settings = settings(receiver.url(), Wire::Protobuf);
+        let receiver = Receiver::start();
+        let mut settings = settings(&receiver.push_url(), Wire::Protobuf);
         settings.credentials = credentials;
         settings.tenant = Some("team-a".to_owned());
 
@@ -262,7 +259,7 @@ fn credentials_and_tenant_are_sent_as_configured() {
             .unwrap()
             .send(&batch(&[b"line"]), Instant::now() + ENOUGH);
 
-        let request = receiver.received().remove(0);
+        let request = receiver.requests().remove(0);
         assert_eq!(request.header("authorization"), expected);
         assert_eq!(request.header("x-scope-orgid"), Some("team-a"));
     }
@@ -279,7 +276,7 @@ proptest! {
         let wire = if json { Wire::Json } else { Wire::Protobuf };
         let raw: Vec<&[u8]> = raw.iter().map(Vec::as_slice).collect();
 
-        let texts: Vec<String> = lines(&sent(wire, &batch(&raw))).into_iter().map(|line| line.text).collect();
+        let texts: Vec<String> = sent(wire, &batch(&raw)).lines.iter().map(|line| line.text.clone()).collect();
 
         let expected: Vec<_> = raw.iter().map(|line| String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line))).collect();
         prop_assert_eq!(texts, expected);

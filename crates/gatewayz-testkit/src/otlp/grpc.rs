@@ -1,8 +1,11 @@
 //! The gRPC side: `TraceService/Export` on tonic, its messages taken as bytes so that counting need not decode.
 
+mod broken;
+mod connection;
+
 use std::convert::Infallible;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use prost::Message;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -21,14 +25,17 @@ use tonic::{Code, Request, Response, Status};
 use super::answer::Verdict;
 use super::received::Transport;
 use super::store::Store;
-
-const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+use crate::serve::{MAX_BODY_BYTES, Reply};
+use connection::{Connection, Ender};
 
 pub(super) async fn serve(listener: TcpListener, store: Arc<Store>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("hand the listener to the runtime");
+    let traffic = Arc::clone(&store.traffic);
+    let connections = TcpListenerStream::new(listener)
+        .map(|stream| stream.map(|stream| Connection::new(stream, traffic.open_connection())));
     tonic::transport::Server::builder()
         .add_service(TraceService(store))
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(connections)
         .await
         .expect("serve OTLP over gRPC");
 }
@@ -55,30 +62,53 @@ impl Service<http::Request<Body>> for TraceService {
             if !request.uri().path().ends_with("/Export") {
                 return Ok(Status::unimplemented("only Export is there").into_http());
             }
-            let mut grpc = Grpc::new(BytesCodec)
+            let _open = store.traffic.open_request();
+            let ender = request.extensions().get::<Ender>().cloned();
+            let broken = Arc::new(OnceLock::new());
+            let export = Export {
+                store: Arc::clone(&store),
+                broken: Arc::clone(&broken),
+            };
+            let response = Grpc::new(BytesCodec)
                 .accept_compressed(CompressionEncoding::Gzip)
-                .max_decoding_message_size(MAX_MESSAGE_BYTES);
-            Ok(grpc.unary(Export(store), request).await)
+                .max_decoding_message_size(MAX_BODY_BYTES)
+                .unary(export, request)
+                .await;
+            match broken.get() {
+                None => Ok(response),
+                Some(reply) => Ok(broken::response(reply, ender, &store.traffic).await),
+            }
         })
     }
 }
 
-struct Export(Arc<Store>);
+struct Export {
+    store: Arc<Store>,
+    /// What is to be answered instead of a gRPC status.
+    broken: Arc<OnceLock<Reply>>,
+}
 
 impl UnaryService<Bytes> for Export {
     type Response = Bytes;
     type Future = BoxFuture<Response<Bytes>, Status>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let store = Arc::clone(&self.0);
+        let store = Arc::clone(&self.store);
+        let broken = Arc::clone(&self.broken);
         Box::pin(async move {
             let (metadata, _, body) = request.into_parts();
-            match store.take(Transport::Grpc, &metadata.into_headers(), body).await {
+            let headers = readable(&metadata.into_headers());
+            match store.take(Transport::Grpc, headers, body).await {
                 Verdict::Accepted { rejected, message } => {
                     Ok(Response::new(success(rejected, message).encode_to_vec().into()))
                 }
                 Verdict::Refused { status, retry_after } => Err(refusal(status, retry_after)),
                 Verdict::Malformed => Err(Status::invalid_argument("the message is not an export request")),
+                Verdict::Broken(reply) => {
+                    // Each request has its own, so it is empty.
+                    let _ = broken.set(reply);
+                    Err(Status::unknown("scripted"))
+                }
             }
         })
     }
@@ -91,6 +121,13 @@ pub(super) fn success(rejected: u32, message: String) -> ExportTraceServiceRespo
         error_message: message,
     });
     ExportTraceServiceResponse { partial_success }
+}
+
+fn readable(headers: &http::HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect()
 }
 
 fn refusal(code: u16, retry_after: Option<Duration>) -> Status {

@@ -1,17 +1,19 @@
 //! What the receiver has seen, shared between its thread and the test.
 
-use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use super::WaitError;
-use super::answer::{Answer, Verdict};
+use super::answer::{Answer, Plan, Verdict};
 use super::received::{ReceivedRequest, ReceivedSpan, Transport, flatten};
+use crate::protobuf::each_message;
+use crate::script::Script;
+use crate::serve::{Traffic, wait};
 
 /// What is kept of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,31 +25,39 @@ pub(super) enum Keep {
 #[derive(Debug)]
 pub(super) struct Store {
     keep: Keep,
+    pub(super) traffic: Arc<Traffic>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    spans: Vec<ReceivedSpan>,
-    span_count: usize,
-    request_log: Vec<ReceivedRequest>,
-    request_count: usize,
-    answers: VecDeque<Answer>,
+pub(super) struct State {
+    pub(super) spans: Vec<ReceivedSpan>,
+    /// Trace and span ids of the accepted spans.
+    pub(super) unique: HashSet<([u8; 16], [u8; 8])>,
+    pub(super) span_count: usize,
+    pub(super) request_log: Vec<ReceivedRequest>,
+    pub(super) request_count: usize,
+    pub(super) script: Script<Answer>,
 }
 
 impl Store {
     pub(super) fn new(keep: Keep) -> Self {
         Self {
             keep,
+            traffic: Arc::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
     }
 
-    /// Takes one request as the script says; does not return when the script says to hang.
-    pub(super) async fn take(&self, transport: Transport, headers: &http::HeaderMap, body: Bytes) -> Verdict {
-        let received_at = Instant::now();
+    /// Takes one request, with its headers in lower case, as the script says.
+    pub(super) async fn take(
+        &self,
+        transport: Transport,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Verdict {
         let (decoded, count) = match self.keep {
             Keep::Spans => {
                 let decoded = ExportTraceServiceRequest::decode(body.clone()).map(flatten);
@@ -56,85 +66,80 @@ impl Store {
             }
             Keep::Counts => (Vec::new(), count_spans(body.clone()).map_err(|_| ())),
         };
-        let answer = {
-            let mut state = self.lock();
-            state.request_count += 1;
-            if self.keep == Keep::Spans {
-                let span_count = count.unwrap_or(0);
-                let headers = readable(headers);
-                state.request_log.push(ReceivedRequest {
-                    transport,
-                    received_at,
-                    headers,
-                    body,
-                    span_count,
-                });
-            }
-            state.answers.pop_front().unwrap_or(Answer::Ok)
-        };
-        self.changed.notify_all();
+        let answer = self.note(transport, headers, body, count.unwrap_or(0));
         let Ok(count) = count else {
             return Verdict::Malformed;
         };
-        match answer {
-            Answer::Ok => self.accept(decoded, count, 0, String::new()),
-            Answer::Delay(delay) => {
-                tokio::time::sleep(delay).await;
-                self.accept(decoded, count, 0, String::new())
+        match answer.plan() {
+            Plan::Accept {
+                delay,
+                rejected,
+                message,
+            } => {
+                wait(delay).await;
+                self.accept(decoded, count, rejected);
+                Verdict::Accepted { rejected, message }
             }
-            Answer::Hang => std::future::pending().await,
-            Answer::Status(status) => Verdict::Refused {
-                status,
-                retry_after: None,
-            },
-            Answer::StatusWithRetry(status, after) => Verdict::Refused {
-                status,
-                retry_after: Some(after),
-            },
-            Answer::PartialSuccess { rejected, message } => self.accept(decoded, count, rejected, message),
+            Plan::Refuse { status, retry_after } => Verdict::Refused { status, retry_after },
+            Plan::Break { keeps, reply } => {
+                if keeps {
+                    self.accept(decoded, count, 0);
+                }
+                Verdict::Broken(reply)
+            }
         }
     }
 
-    fn accept(&self, mut spans: Vec<ReceivedSpan>, count: usize, rejected: u32, message: String) -> Verdict {
+    /// Writes the request into the log.
+    fn note(
+        &self,
+        transport: Transport,
+        headers: Vec<(String, String)>,
+        body: Bytes,
+        span_count: usize,
+    ) -> Answer {
+        let mut state = self.lock();
+        state.request_count += 1;
+        if self.keep == Keep::Spans {
+            state.request_log.push(ReceivedRequest {
+                transport,
+                received_at: Instant::now(),
+                headers,
+                body,
+                span_count,
+            });
+        }
+        let answer = state.script.take().unwrap_or(Answer::Ok);
+        drop(state);
+        self.changed.notify_all();
+        answer
+    }
+
+    fn accept(&self, mut spans: Vec<ReceivedSpan>, count: usize, rejected: u32) {
         let accepted = count.saturating_sub(usize::try_from(rejected).unwrap_or(usize::MAX));
         spans.truncate(accepted);
         let mut state = self.lock();
+        state
+            .unique
+            .extend(spans.iter().map(|span| (span.trace_id, span.span_id)));
         state.spans.append(&mut spans);
         state.span_count += accepted;
         drop(state);
         self.changed.notify_all();
-        Verdict::Accepted { rejected, message }
     }
 
-    pub(super) fn spans(&self) -> Vec<ReceivedSpan> {
-        self.lock().spans.clone()
-    }
-
-    pub(super) fn span_count(&self) -> usize {
-        self.lock().span_count
-    }
-
-    pub(super) fn request_count(&self) -> usize {
-        self.lock().request_count
-    }
-
-    pub(super) fn request_log(&self) -> Vec<ReceivedRequest> {
-        self.lock().request_log.clone()
-    }
-
-    pub(super) fn push_answers(&self, answers: Vec<Answer>) {
-        self.lock().answers.extend(answers);
-    }
-
-    pub(super) fn wait_for_spans(&self, count: usize, timeout: Duration) -> Result<(), WaitError> {
-        let received = self
-            .wait_until(timeout, |state| state.span_count >= count)
-            .span_count;
-        if received >= count {
+    pub(super) fn wait_for(
+        &self,
+        expected: usize,
+        timeout: Duration,
+        count: impl Fn(&State) -> usize,
+    ) -> Result<(), WaitError> {
+        let received = count(&self.wait_until(timeout, |state| count(state) >= expected));
+        if received >= expected {
             return Ok(());
         }
         Err(WaitError {
-            expected: count,
+            expected,
             received,
             waited: timeout,
         })
@@ -153,16 +158,9 @@ impl Store {
             .0
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("take the lock")
     }
-}
-
-fn readable(headers: &http::HeaderMap) -> Vec<(String, String)> {
-    headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
-        .collect()
 }
 
 /// Counts `resource_spans (1) / scope_spans (2) / spans (2)` of an export request without decoding a span.
@@ -177,25 +175,4 @@ fn count_spans(request: Bytes) -> Result<usize, prost::DecodeError> {
         })
     })?;
     Ok(count)
-}
-
-fn each_message(
-    mut message: Bytes,
-    field: u32,
-    visit: &mut dyn FnMut(Bytes) -> Result<(), prost::DecodeError>,
-) -> Result<(), prost::DecodeError> {
-    while message.has_remaining() {
-        let (tag, wire_type) = decode_key(&mut message)?;
-        if tag != field || wire_type != WireType::LengthDelimited {
-            skip_field(wire_type, tag, &mut message, DecodeContext::default())?;
-            continue;
-        }
-        let length = usize::try_from(decode_varint(&mut message)?).unwrap_or(usize::MAX);
-        if length > message.remaining() {
-            // Decoding what is cut off gives the error that belongs to it.
-            return ExportTraceServiceRequest::decode(&[0x0a, 0x01][..]).map(drop);
-        }
-        visit(message.split_to(length))?;
-    }
-    Ok(())
 }

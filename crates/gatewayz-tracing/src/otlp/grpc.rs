@@ -1,106 +1,134 @@
 //! OTLP/gRPC: the trace service called with bytes that are encoded already.
 
-use std::time::Duration;
+use std::error::Error;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BufMut, Bytes};
+use gatewayz_delivery::http::{
+    CONNECT_TIMEOUT, Secrets, SinkRuntime, install_crypto_provider, root_cause, within,
+};
 use gatewayz_delivery::{Attempt, Failure};
 use http::uri::PathAndQuery;
 use secrecy::ExposeSecret;
-use tokio::time::{Instant, timeout_at};
 use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic::{Code, ConnectError, Request, Status};
 use tonic_types::StatusExt;
 
-use super::request::{Parts, accepted};
-use super::{BuildError, OtlpSettings};
+use super::accepted::Answers;
+use super::channel::SaneChannel;
+use super::request::Parts;
+use super::{BuildError, OtlpSettings, USER_AGENT};
 
 const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 /// Longest answer that is read, in bytes.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How tonic says that an answer is longer, under a code that a receiver may use for something temporary.
+const ANSWER_TOO_LONG: &str = "Error, decoded message length too large";
 
 #[derive(Debug)]
 pub(super) struct Exporter {
-    client: tonic::client::Grpc<Channel>,
+    runtime: SinkRuntime,
+    client: tonic::client::Grpc<SaneChannel>,
     metadata: MetadataMap,
+    answers: Answers,
 }
 
 impl Exporter {
-    /// Must be called inside the runtime that will drive it.
     pub(super) fn new(settings: &OtlpSettings) -> Result<Self, BuildError> {
+        install_crypto_provider();
         let mut endpoint = Endpoint::from_shared(settings.endpoint.as_str().to_owned())
+            .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .map_err(BuildError::Endpoint)?
             .connect_timeout(CONNECT_TIMEOUT);
         if settings.endpoint.scheme() == "https" {
             let tls = ClientTlsConfig::new().with_native_roots();
             endpoint = endpoint.tls_config(tls).map_err(BuildError::Endpoint)?;
         }
-        let mut client =
-            tonic::client::Grpc::new(endpoint.connect_lazy()).max_decoding_message_size(ANSWER_MAX_BYTES);
+        let runtime = SinkRuntime::new().map_err(BuildError::Runtime)?;
+        let channel = {
+            let _context = runtime.enter();
+            SaneChannel(endpoint.connect_lazy())
+        };
+        let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
         if settings.gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
-        let mut metadata = MetadataMap::new();
-        for (name, value) in &settings.headers {
-            let refused = || BuildError::Header { name: name.clone() };
-            let key = name
-                .to_ascii_lowercase()
-                .parse::<AsciiMetadataKey>()
-                .map_err(|_| refused())?;
-            let mut value = value
-                .expose_secret()
-                .parse::<AsciiMetadataValue>()
-                .map_err(|_| refused())?;
-            value.set_sensitive(true);
-            metadata.insert(key, value);
-        }
-        Ok(Self { client, metadata })
+        let metadata = metadata(settings)?;
+        Ok(Self {
+            runtime,
+            client,
+            answers: Answers::new(Secrets::of(&metadata.clone().into_headers())),
+            metadata,
+        })
     }
 
-    pub(super) async fn export(&mut self, body: Parts, deadline: Instant) -> Attempt {
-        match timeout_at(deadline, self.call(body)).await {
-            Ok(Ok(answer)) => accepted(&answer),
-            Ok(Err(status)) => refused(&status),
-            Err(_) => retry("timeout", "no answer within the time limit", None),
+    pub(super) fn export(&mut self, body: Parts, deadline: Instant) -> Attempt {
+        let call = call(&mut self.client, &self.metadata, body);
+        match self.runtime.drive(within(deadline, call)) {
+            Ok(Ok(answer)) => self.answers.accepted(&answer),
+            Ok(Err(status)) => refused(&status, &self.answers),
+            Err(failure) => Attempt::Retry { after: None, failure },
         }
-    }
-
-    async fn call(&mut self, body: Parts) -> Result<Bytes, Status> {
-        self.client
-            .ready()
-            .await
-            .map_err(|error| Status::unavailable(root_cause(&error)))?;
-        let mut request = Request::new(body);
-        *request.metadata_mut() = self.metadata.clone();
-        let answer = self
-            .client
-            .unary(request, PathAndQuery::from_static(PATH), BytesCodec)
-            .await?;
-        Ok(answer.into_inner())
     }
 }
 
+fn metadata(settings: &OtlpSettings) -> Result<MetadataMap, BuildError> {
+    let mut metadata = MetadataMap::new();
+    for (name, value) in &settings.headers {
+        let refused = || BuildError::Header { name: name.clone() };
+        let key = name
+            .to_ascii_lowercase()
+            .parse::<AsciiMetadataKey>()
+            .map_err(|_| refused())?;
+        let mut value = value
+            .expose_secret()
+            .parse::<AsciiMetadataValue>()
+            .map_err(|_| refused())?;
+        value.set_sensitive(true);
+        metadata.insert(key, value);
+    }
+    Ok(metadata)
+}
+
+async fn call(
+    client: &mut tonic::client::Grpc<SaneChannel>,
+    metadata: &MetadataMap,
+    body: Parts,
+) -> Result<Bytes, Status> {
+    let ready = client.ready().await;
+    ready.map_err(|error| Status::from_error(Box::new(error)))?;
+    let mut request = Request::new(body);
+    *request.metadata_mut() = metadata.clone();
+    let path = PathAndQuery::from_static(PATH);
+    Ok(client.unary(request, path, BytesCodec).await?.into_inner())
+}
+
 /// The OTLP specification's table of retryable codes (section OTLP/gRPC response, Failures).
-fn refused(status: &Status) -> Attempt {
-    let code = code_name(status.code());
+fn refused(status: &Status, answers: &Answers) -> Attempt {
+    // Only what went wrong on this side has a source; the code is tonic's guess then.
+    if let Some(error) = status.source() {
+        return Attempt::Retry {
+            after: None,
+            failure: Failure::new(broken(error), &root_cause(error)),
+        };
+    }
     let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let failure = answers.failure(code_name(status.code()), status.message());
     match status.code() {
+        // The specification wants no other attempt: the receiver may have taken the spans.
+        Code::OutOfRange if status.message().starts_with(ANSWER_TOO_LONG) => Attempt::Rejected(failure),
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => retry(code, status.message(), asked),
-        Code::ResourceExhausted if asked.is_some() => retry(code, status.message(), asked),
+        | Code::DataLoss => retry(failure, asked),
+        Code::ResourceExhausted if asked.is_some() => retry(failure, asked),
         // grpc-go says this of a message above the receiver's limit; smaller ones may pass.
-        Code::ResourceExhausted if status.message().contains("larger than max") => {
-            Attempt::TooLarge(Failure::new(code, status.message()))
-        }
-        Code::Unauthenticated | Code::PermissionDenied => {
-            Attempt::Rejected(Failure::new(code, status.message()).unauthorized())
-        }
+        Code::ResourceExhausted if status.message().contains("larger than max") => Attempt::TooLarge(failure),
+        Code::Unauthenticated | Code::PermissionDenied => Attempt::Rejected(failure.unauthorized()),
         Code::Ok
         | Code::Unknown
         | Code::InvalidArgument
@@ -109,15 +137,23 @@ fn refused(status: &Status) -> Attempt {
         | Code::ResourceExhausted
         | Code::FailedPrecondition
         | Code::Unimplemented
-        | Code::Internal => Attempt::Rejected(Failure::new(code, status.message())),
+        | Code::Internal => Attempt::Rejected(failure),
     }
 }
 
-fn retry(status: &'static str, message: &str, after: Option<Duration>) -> Attempt {
-    Attempt::Retry {
-        after,
-        failure: Failure::new(status, message),
+fn broken(error: &(dyn Error + 'static)) -> &'static str {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<ConnectError>() {
+            return "connect";
+        }
+        cause = error.source();
     }
+    "transport"
+}
+
+fn retry(failure: Failure, after: Option<Duration>) -> Attempt {
+    Attempt::Retry { after, failure }
 }
 
 fn code_name(code: Code) -> &'static str {
@@ -140,15 +176,6 @@ fn code_name(code: Code) -> &'static str {
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
-}
-
-/// The innermost cause: "connection refused" helps an operator, "transport error" does not.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// Passes message bytes through as they are.

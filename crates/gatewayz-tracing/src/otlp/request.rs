@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use gatewayz_delivery::{Attempt, Batch, Failure};
+use gatewayz_delivery::Batch;
 use opentelemetry::{Key, KeyValue};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use opentelemetry_sdk::Resource;
-use prost::Message;
 
 use crate::encode::{attribute, bytes, length_delimited, varint, varint_len};
 
@@ -82,20 +80,5 @@ impl Parts {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.head.as_slice()).chain(self.spans.runs())
-    }
-}
-
-/// Reads the body of a success: all accepted, or some spans rejected for good.
-pub(super) fn accepted(body: &[u8]) -> Attempt {
-    // An answer that is no protobuf message came with a success all the same.
-    let partial = ExportTraceServiceResponse::decode(body)
-        .ok()
-        .and_then(|response| response.partial_success);
-    match partial {
-        Some(partial) if partial.rejected_spans > 0 => Attempt::PartlyRejected {
-            rejected: usize::try_from(partial.rejected_spans).unwrap_or(usize::MAX),
-            failure: Failure::new("partial_success", &partial.error_message),
-        },
-        Some(_) | None => Attempt::Delivered,
     }
 }

@@ -209,7 +209,7 @@ fn brief(state: &State, health: &SignalHealth, destination: Option<(&str, Option
         "service_name": service.service_name,
         "environment": service.environment.as_str(),
         "queued": figures.map_or(0, |figures| figures.queued),
-        "dropped_total": figures.map_or(0, gatewayz_delivery::Status::discarded_total),
+        "dropped_total": figures.map_or(0, gatewayz_delivery::Status::lost_total),
         "last_success_age_seconds": health.last_success_age_seconds(),
     });
     if let (Some((key, url)), Some(members)) = (destination, brief.as_object_mut()) {
@@ -233,7 +233,7 @@ fn delivery(health: &SignalHealth) -> Value {
         "capacity_bytes": figures.capacity_bytes,
         "in_flight": figures.in_flight,
         "delivered_total": figures.delivered,
-        "dropped_total": figures.discarded_total(),
+        "dropped_total": figures.lost_total(),
         "dropped_by_reason": by_reason.collect::<Map<_, _>>(),
         "retries_total": figures.retries,
         "last_success_age_seconds": health.last_success_age_seconds(),

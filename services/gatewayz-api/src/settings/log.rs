@@ -1,5 +1,7 @@
 //! Log lines on stdout.
 
+use std::num::NonZeroU32;
+
 use gatewayz_config::{Group, Kind, Reader, Setting};
 
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
@@ -35,6 +37,13 @@ pub(super) const GROUP: Group = Group {
             "Longest line; container runtimes split at 16 KiB, Loki refuses more than 256 KiB.",
         )
         .default_value("16384"),
+        Setting::new(
+            "LOG_EVENTS_PER_SECOND",
+            Kind::Integer { min: 0, max: 1_000_000 },
+            "Most events one place in the code writes in a second; the rest is left out, counted, and told by the \
+             next line as `suppressed`. 0 sets no limit. Requests' own lines and audit events are never left out.",
+        )
+        .default_value("0"),
     ],
 };
 
@@ -49,6 +58,8 @@ pub struct LogSettings {
     pub stdout_buffer_bytes: usize,
     /// Bytes of the longest line.
     pub max_line_bytes: usize,
+    /// Most events of one callsite in a second; `None` sets no limit.
+    pub events_per_second: Option<NonZeroU32>,
 }
 
 /// How a log line looks.
@@ -89,6 +100,9 @@ impl LogSettings {
             },
             stdout_buffer_bytes: reader.size("LOG_STDOUT_BUFFER_BYTES"),
             max_line_bytes: reader.size("LOG_MAX_LINE_BYTES"),
+            events_per_second: u32::try_from(reader.integer("LOG_EVENTS_PER_SECOND"))
+                .ok()
+                .and_then(NonZeroU32::new),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gatewayz_testkit::http::{Answer, Client};
-use gatewayz_testkit::process::Service;
+use gatewayz_testkit::process::{Output, Service};
 use gatewayz_testkit::scrape::Samples;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -39,7 +39,22 @@ pub(crate) fn spawn(environment: &[(&str, &str)]) -> Api {
 #[track_caller]
 pub(crate) fn spawn_in(directory: &Path, environment: &[(&str, &str)]) -> Api {
     let environment: Vec<(&str, &str)> = [("PORT", "0")].iter().chain(environment).copied().collect();
-    let service = Service::start(binary(), &[], &environment, directory).unwrap();
+    started(Service::start(binary(), &[], &environment, directory).unwrap())
+}
+
+/// As [`spawn`], this build of the service with such a stdout.
+#[track_caller]
+pub(crate) fn spawn_as(binary: &Path, output: Output, environment: &[(&str, &str)]) -> Api {
+    let directory = tempfile::tempdir().unwrap();
+    let environment: Vec<(&str, &str)> = [("PORT", "0")].iter().chain(environment).copied().collect();
+    let service = Service::start_with(binary, &[], &environment, directory.path(), output).unwrap();
+    let mut api = started(service);
+    api._directory = Some(directory);
+    api
+}
+
+#[track_caller]
+fn started(service: Service) -> Api {
     let address = service.wait_for_address(DEADLINE).unwrap();
     Api {
         service,

@@ -4,6 +4,7 @@
 mod admin_matrix;
 mod bad_input;
 mod bad_settings;
+mod delivery;
 mod exposition;
 mod harness;
 mod log_lines;

@@ -144,7 +144,7 @@ impl Signal {
 fn judge(before: &Status, after: &Status, flushed: &Flushed) -> Settled {
     let created = after.created.saturating_sub(before.created);
     let delivered = after.delivered.saturating_sub(before.delivered);
-    let lost = after.discarded_total().saturating_sub(before.discarded_total());
+    let lost = after.lost_total().saturating_sub(before.lost_total());
     let error = flushed.last_error.as_ref().map(|error| error.message.clone());
     if lost > 0 {
         let reasons: Vec<&str> = after
@@ -178,14 +178,7 @@ mod tests {
             created,
             delivered,
             discarded,
-            queued: 0,
-            queued_bytes: 0,
-            capacity_bytes: 1,
-            in_flight: false,
-            retries: 0,
-            last_success: None,
-            last_error: None,
-            unauthorized: false,
+            ..Status::default()
         }
     }
 

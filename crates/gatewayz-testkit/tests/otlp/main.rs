@@ -1,6 +1,8 @@
 //! The OTLP receiver, fed by real clients over both transports.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod faults;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -262,4 +264,16 @@ fn a_receiver_can_come_back_on_its_ports() {
     let second = Receiver::start_on(grpc.port(), http.port());
 
     assert_eq!(post(&second, 1).status, 200);
+}
+
+/// Sends one request over HTTP and does not wait for the answer.
+fn send(receiver: &Receiver, span_count: u8) -> Client {
+    let body = export(span_count).encode_to_vec();
+    let mut client = Client::connect(address(&receiver.http_endpoint())).unwrap();
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    client.send(&[head.as_bytes(), &body].concat()).unwrap();
+    client
 }
