@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use crate::json::write_escaped;
 
 /// Keys the line itself writes. A field of that name gets an underscore at its end.
-const RESERVED: [&str; 15] = [
+pub(crate) const RESERVED: [&str; 15] = [
     "timestamp",
     "level",
     "service",
@@ -234,7 +234,7 @@ impl Write for Escaped<'_> {
     }
 }
 
-fn write_display(value: &dyn fmt::Display, out: &mut Vec<u8>) {
+pub(crate) fn write_display(value: &dyn fmt::Display, out: &mut Vec<u8>) {
     // Numbers and booleans are short and plain.
     let _ = write!(
         Escaped {

@@ -2,6 +2,7 @@
 
 mod body;
 mod families;
+mod fields;
 mod handles;
 mod head;
 mod in_flight;
@@ -15,4 +16,5 @@ pub(crate) use families::{FAMILIES, register_info};
 pub(crate) use head::RequestHead;
 pub(crate) use in_flight::Recorder;
 
+pub use fields::RequestFields;
 pub use middleware::{ProblemPage, RequestTelemetry};

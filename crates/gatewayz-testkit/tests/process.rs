@@ -174,7 +174,7 @@ fn a_process_that_is_held_can_still_be_waited_for() {
 
 #[test]
 fn memory_is_that_of_the_living_process() {
-    let mut service = shell("echo ready; exec sleep 60", &[]);
+    let mut service = shell("echo ready; kill -STOP $$", &[]);
     service.wait_for_stdout(TIMEOUT, |line| line == "ready").unwrap();
 
     let memory = service.memory_bytes().unwrap();

@@ -60,7 +60,7 @@ fn page(status: StatusCode, title: &str, detail: &str, trace_id: Option<&str>) -
 
 /// The answer to a panic.
 #[must_use]
-pub fn panicked(status: StatusCode, trace_id: &str) -> HttpResponse {
+pub fn panicked(status: StatusCode, _path: &str, trace_id: &str) -> HttpResponse {
     page(
         status,
         "Internal Server Error",

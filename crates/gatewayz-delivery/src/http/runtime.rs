@@ -38,7 +38,9 @@ impl SinkRuntime {
     /// Drives one exchange to its end.
     pub fn drive<T>(&self, exchange: impl Future<Output = T>) -> T {
         self.0.block_on(async {
-            // The runtime has stood still since the last exchange; a connection closed meanwhile is noticed here.
+            // The runtime has stood still since the last exchange. The first turn learns of the connections that
+            // were closed meanwhile, the second lets their tasks say so before one of them is chosen.
+            yield_now().await;
             yield_now().await;
             let exchanged = exchange.await;
             // The connection goes back to the pool, or away, before the runtime stands still.

@@ -1,6 +1,6 @@
 //! What is known of a request from its head.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use smol_str::SmolStr;
 
@@ -11,4 +11,6 @@ pub(crate) struct RequestHead {
     pub(crate) endpoint: SmolStr,
     pub(crate) method: &'static str,
     pub(crate) route: Option<Arc<str>>,
+    /// What the handler adds to the request's line, encoded.
+    pub(crate) fields: OnceLock<Box<[u8]>>,
 }

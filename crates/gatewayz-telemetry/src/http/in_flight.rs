@@ -86,6 +86,11 @@ impl InFlight {
         self.handles.template.as_deref()
     }
 
+    /// The request's path without query.
+    pub(crate) fn path(&self) -> &str {
+        &self.span.attachment().endpoint
+    }
+
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.recorder
     }
@@ -154,7 +159,8 @@ impl InFlight {
             exceptions.increment();
         }
 
-        let endpoint = &self.span.attachment().endpoint;
+        let head = self.span.attachment();
+        let endpoint = &head.endpoint;
         let line = RequestLine {
             unix_nanos: outcome.end_unix_nanos,
             duration_nanos,
@@ -164,6 +170,7 @@ impl InFlight {
             exception: outcome
                 .exception
                 .map(|exception| (exception.kind.as_str(), exception.message.as_str())),
+            fields: head.fields.get().map_or(&[], |fields| fields),
         };
         recorder.log.write_request(
             &prepared.line,

@@ -4,7 +4,7 @@ use std::future::{Future, Ready, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready as poll_ready};
 use std::time::Instant;
 
@@ -34,8 +34,8 @@ const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 
-/// Makes the answer to a request that panicked, from the status and the trace id in hexadecimal.
-pub type ProblemPage = fn(StatusCode, &str) -> HttpResponse;
+/// Makes the answer to a request that panicked, from the status, the request's path and the trace id in hexadecimal.
+pub type ProblemPage = fn(StatusCode, &str, &str) -> HttpResponse;
 
 /// The middleware: wrap the whole application in it, outside every other middleware.
 ///
@@ -52,7 +52,7 @@ impl RequestTelemetry {
     pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
         Self {
             recorder,
-            problem_page: |status, _trace_id| HttpResponse::new(status),
+            problem_page: |status, _path, _trace_id| HttpResponse::new(status),
         }
     }
 
@@ -129,6 +129,7 @@ where
             endpoint: request.path().into(),
             method: handles.method,
             route: handles.template.clone(),
+            fields: OnceLock::new(),
         };
         let span = self
             .recorder
@@ -257,7 +258,8 @@ fn panicked(observed: Option<Observed>, exception: &Exception) -> Error {
     match observed {
         Some(observed) => {
             let trace_id = observed.in_flight.trace_id_hex();
-            let response = (observed.problem_page)(status, str::from_utf8(trace_id).unwrap_or_default());
+            let trace_id = str::from_utf8(trace_id).unwrap_or_default();
+            let response = (observed.problem_page)(status, observed.in_flight.path(), trace_id);
             observed.fail(response, Some(exception))
         }
         // A silent route has no line of its own to tell it on.

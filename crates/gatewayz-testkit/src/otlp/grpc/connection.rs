@@ -1,10 +1,12 @@
 //! A connection that the answer to a request can end.
 
 use std::io::{Error, ErrorKind, Result};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -23,7 +25,7 @@ pub(super) enum End {
 pub(super) struct Connection {
     stream: TcpStream,
     ending: oneshot::Receiver<End>,
-    has_ended: bool,
+    end: Option<End>,
     ender: Ender,
     _open: OpenConnection,
 }
@@ -38,26 +40,28 @@ impl Connection {
         Self {
             stream,
             ending,
-            has_ended: false,
+            end: None,
             ender: Ender(Arc::new(Mutex::new(Some(ender)))),
             _open: open,
         }
     }
 
-    /// An error once the connection is to end, so that nothing more goes over it.
-    fn check(&mut self, context: &mut Context<'_>) -> Result<()> {
-        if !self.has_ended
+    /// Whether the connection is closed for the server's side; an error when it is reset.
+    fn is_closed(&mut self, context: &mut Context<'_>) -> Result<bool> {
+        if self.end.is_none()
             && let Poll::Ready(Ok(end)) = Pin::new(&mut self.ending).poll(context)
         {
-            self.has_ended = true;
-            if end == End::Reset {
-                self.stream.set_zero_linger()?;
+            self.end = Some(end);
+            match end {
+                End::Close => SockRef::from(&self.stream).shutdown(Shutdown::Write)?,
+                End::Reset => self.stream.set_zero_linger()?,
             }
         }
-        if self.has_ended {
-            return Err(Error::from(ErrorKind::ConnectionAborted));
+        match self.end {
+            None => Ok(false),
+            Some(End::Close) => Ok(true),
+            Some(End::Reset) => Err(Error::from(ErrorKind::ConnectionAborted)),
         }
-        Ok(())
     }
 }
 
@@ -84,24 +88,37 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        if !self.is_closed(context)? {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        // Closing a socket with something unread would be a reset, so the client's end is waited for.
+        let mut unread = [0; 1024];
+        loop {
+            let mut unread = ReadBuf::new(&mut unread);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut unread))?;
+            if unread.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        self.check(context)?;
+        if self.is_closed(context)? {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        self.check(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        self.check(context)?;
+        if self.is_closed(context)? {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
