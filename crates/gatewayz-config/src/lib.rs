@@ -15,7 +15,7 @@ mod values;
 
 pub use files::{ReadFileError, read_secret_file};
 pub use layer::Source;
-pub use loader::{CONFIG_FILE, ENV_DIRECTORY, ENV_FILE, ENVIRONMENT, Loader};
+pub use loader::{CONFIG_FILE, ENV_DIRECTORY, ENV_FILE, ENVIRONMENT, Loader, process_secret};
 pub use markdown::markdown;
 pub use mistakes::{Mistake, Mistakes, Warning};
 pub use parse::percent_decoded;

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use config::{Config, Source as _, Value, ValueKind};
+use secrecy::SecretString;
 
 use crate::files::ReadFileError;
 use crate::layer::{Findings, Layer};
@@ -106,6 +107,15 @@ impl Loader {
             warnings: findings.warnings,
         }
     }
+}
+
+/// A secret in the environment of this process whose name is only known while it runs, such as one that a file names.
+///
+/// `None` when it is unset, empty, or not text.
+pub fn process_secret(name: &str) -> Option<SecretString> {
+    let value = std::env::var(name).ok()?;
+    let value = value.trim();
+    (!value.is_empty()).then(|| SecretString::from(value))
 }
 
 fn read_or_report(

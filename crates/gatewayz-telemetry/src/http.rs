@@ -16,5 +16,6 @@ pub(crate) use families::{FAMILIES, register_info};
 pub(crate) use head::RequestHead;
 pub(crate) use in_flight::Recorder;
 
+pub use families::REQUESTS;
 pub use fields::RequestFields;
 pub use middleware::{ProblemPage, RequestTelemetry};

@@ -175,7 +175,10 @@ impl Service {
         };
     }
 
-    /// Closes the reading end of stdout: the next write of the service fails (`EPIPE`). What was not read is lost.
+    /// Closes the reading end of stdout: writes of the service fail (`EPIPE`). What was not read is lost.
+    ///
+    /// A process that another thread is starting has a copy of the end for an instant, so that the first write
+    /// may still succeed.
     pub fn close_stdout(&self) {
         let mut end = self.stdout_end();
         if let StdoutEnd::Read(reading) = std::mem::replace(&mut *end, StdoutEnd::Gone) {

@@ -198,14 +198,16 @@ fn a_limit_lets_so_many_bytes_through_and_then_resets() {
     proxy.set(Fault::LimitRequestBytes(5));
 
     check_echo(&mut old, b"abc");
-    old.write_all(b"defg").unwrap();
+    proxy.set(Fault::LimitRequestBytes(5));
+    check_echo(&mut old, b"defg");
+    old.write_all(b"hij").unwrap();
 
     let mut rest = Vec::new();
     let end = old.read_to_end(&mut rest).unwrap_err();
     assert_eq!(end.kind(), ErrorKind::ConnectionReset);
     let got = whole(&told);
     assert!(
-        b"not countedabcde".starts_with(&got) && got.len() >= 14,
+        b"not countedabcdefgh".starts_with(&got) && got.len() >= 18,
         "{got:?}"
     );
     check_echo(&mut connect(&proxy), b"fresh");

@@ -103,10 +103,12 @@ fn start(
     plane_registry: prometheus::Registry,
 ) -> anyhow::Result<Server> {
     let guard = wiring::admin_guard(&settings, &telemetry)?;
+    let gateway = wiring::gateway(&settings, &telemetry)?;
     for warning in values.warnings() {
         tracing::warn!("{warning}");
     }
-    let state = Arc::new(State::new(settings, values.describe(), telemetry, plane_registry));
+    let state = State::new(settings, values.describe(), telemetry, gateway, plane_registry);
+    let state = Arc::new(state);
     let server = Server::bind(Arc::clone(&state), guard)?;
     banner::greeting(&state.settings, server.address())?;
     Ok(server)

@@ -2,6 +2,7 @@
 
 pub mod diagnostics;
 pub mod docs;
+pub mod inference;
 pub mod instrumentation;
 pub mod log_level;
 pub mod metrics;

@@ -5,10 +5,12 @@ pub mod cli;
 pub mod endpoints;
 pub mod health_check;
 pub mod limits;
+pub mod openai;
 pub mod openapi;
 pub mod plane;
 pub mod problem;
 pub mod queries;
+pub mod reload;
 pub mod routes;
 pub mod server;
 pub mod settings;
@@ -21,6 +23,7 @@ use gatewayz_metrics::Family;
 pub const METRIC_GROUPS: &[&[(&str, &[Family])]] = &[
     gatewayz_telemetry::FAMILIES,
     &[
+        ("Inference", gatewayz_inference::FAMILIES),
         ("Admin endpoints", wiring::FAMILIES),
         ("Instrumentation plane", plane::FAMILIES),
     ],

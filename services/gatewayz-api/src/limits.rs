@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::error::{JsonPayloadError, PathError};
+use actix_web::error::{InternalError, JsonPayloadError, PathError};
 use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
 use actix_web::http::{ConnectionType, StatusCode};
 use actix_web::{Error, HttpRequest};
@@ -14,7 +14,7 @@ use futures_util::future::Either;
 use pin_project_lite::pin_project;
 
 use crate::problem::Problem;
-use crate::routes;
+use crate::{openai, routes};
 
 /// Longest request target, in bytes.
 pub const URI_MAX_BYTES: usize = 8 * 1024;
@@ -109,7 +109,7 @@ where
 }
 
 fn refuse<B>(request: ServiceRequest, problem: Problem) -> ServiceResponse<EitherBody<B>> {
-    let mut response = problem.response();
+    let mut response = problem.response_at(request.path());
     if problem.status == StatusCode::METHOD_NOT_ALLOWED
         && let Some(allow) = request
             .match_pattern()
@@ -167,7 +167,9 @@ fn violation(request: &ServiceRequest) -> Option<Problem> {
         .headers()
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > BODY_MAX_BYTES as u64) {
+    // Calls of models are longer, and have a bound of their own.
+    let is_long = length.is_some_and(|length| length > BODY_MAX_BYTES as u64);
+    if is_long && !openai::speaks_openai(request.path()) {
         return Some(too_large());
     }
     None
@@ -198,6 +200,6 @@ pub fn json_error(error: JsonPayloadError, _request: &HttpRequest) -> Error {
 }
 
 /// Answers a path parameter that cannot be read.
-pub fn path_error(_error: PathError, _request: &HttpRequest) -> Error {
-    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path; see /docs.").into()
+pub fn path_error(error: PathError, request: &HttpRequest) -> Error {
+    InternalError::from_response(error, routes::not_found().response_at(request.path())).into()
 }

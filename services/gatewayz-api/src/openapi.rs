@@ -8,6 +8,7 @@ use crate::state::VERSION;
 /// What a route answers with when it does.
 const ANSWERS: &[(&str, &[&str])] = &[
     ("/docs", &["text/html"]),
+    ("/v1/chat/completions", &["application/json", "text/event-stream"]),
     ("/metrics", &["text/plain", "application/openmetrics-text"]),
 ];
 
@@ -41,6 +42,11 @@ pub fn document_of<'a>(routes: impl Iterator<Item = &'a Route>) -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key of API_KEYS_SHA256; in the local environment without any, none is asked for.",
+                },
                 "adminKey": {
                     "type": "http",
                     "scheme": "bearer",
@@ -72,6 +78,7 @@ impl Access {
         match self {
             Self::Open => "open",
             Self::Optional => "open; an admin sees more",
+            Self::ApiKey => "API key",
             Self::Admin => "admin key",
             Self::AdminOutsideLocal => "open in local, else admin key",
             Self::MetricsToken => "METRICS_TOKEN if set",
@@ -81,6 +88,7 @@ impl Access {
     fn security(self) -> Value {
         match self {
             Self::Open => json!([]),
+            Self::ApiKey => json!([{ "apiKey": [] }]),
             Self::Admin => json!([{ "adminKey": [] }]),
             Self::Optional | Self::AdminOutsideLocal => json!([{}, { "adminKey": [] }]),
             Self::MetricsToken => json!([{}, { "metricsToken": [] }]),
@@ -94,7 +102,10 @@ fn path_item(path: &str) -> Value {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let parameters: Vec<Value> = names
         .map(|name| {
-            let schema = json!({ "type": "integer", "minimum": 0 });
+            let schema = match name {
+                "id" => json!({ "type": "integer", "minimum": 0 }),
+                _ => json!({ "type": "string" }),
+            };
             json!({ "name": name, "in": "path", "required": true, "schema": schema })
         })
         .collect();

@@ -7,6 +7,8 @@ use actix_web::{HttpResponse, ResponseError};
 use gatewayz_tracing::{current_context, id};
 use serde_json::json;
 
+use crate::openai;
+
 /// An error a client may see. Texts are fixed: nothing of the request or of the inside is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Problem {
@@ -21,6 +23,15 @@ impl Problem {
     #[must_use]
     pub const fn new(status: StatusCode, detail: &'static str) -> Self {
         Self { status, detail }
+    }
+
+    /// The answer at this path: under `/v1` it has OpenAI's form.
+    #[must_use]
+    pub fn response_at(self, path: &str) -> HttpResponse {
+        if openai::speaks_openai(path) {
+            return openai::error(self.status, self.detail);
+        }
+        self.response()
     }
 
     /// The answer, for the current span's trace.
@@ -60,13 +71,12 @@ fn page(status: StatusCode, title: &str, detail: &str, trace_id: Option<&str>) -
 
 /// The answer to a panic.
 #[must_use]
-pub fn panicked(status: StatusCode, _path: &str, trace_id: &str) -> HttpResponse {
-    page(
-        status,
-        "Internal Server Error",
-        "The request failed; its trace id finds the reason in the log.",
-        Some(trace_id),
-    )
+pub fn panicked(status: StatusCode, path: &str, trace_id: &str) -> HttpResponse {
+    const DETAIL: &str = "The request failed; its trace id finds the reason in the log.";
+    if openai::speaks_openai(path) {
+        return openai::error(status, DETAIL);
+    }
+    page(status, "Internal Server Error", DETAIL, Some(trace_id))
 }
 
 impl fmt::Display for Problem {

@@ -4,12 +4,14 @@ use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue};
 use actix_web::middleware::Compat;
-use actix_web::{HttpResponse, Resource, guard, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 use actix_web_prom::PrometheusMetrics;
 use gatewayz_admin_auth::{Access as Guarded, routed_path};
 use tracing_actix_web::TracingLogger;
 
-use crate::endpoints::{diagnostics, docs, instrumentation, log_level, metrics, probes, root, users};
+use crate::endpoints::{
+    diagnostics, docs, inference, instrumentation, log_level, metrics, probes, root, users,
+};
 use crate::limits;
 use crate::plane::AdminSpan;
 use crate::problem::Problem;
@@ -39,6 +41,8 @@ pub enum Access {
     Admin,
     /// Anyone in the local environment, callers with an admin key elsewhere.
     AdminOutsideLocal,
+    /// Callers with an API key; in the local environment without any key anyone.
+    ApiKey,
     /// Anyone, or callers with METRICS_TOKEN when it is set.
     MetricsToken,
 }
@@ -109,6 +113,10 @@ const fn post(
 #[rustfmt::skip]
 pub const ROUTES: &[Route] = &[
     get("/api/users/{id}", Access::Open, Plane::Api, "Demonstration route; off in production.", || web::to(users::user)),
+    Route { method: "POST", path: "/v1/chat/completions", access: Access::ApiKey, plane: Plane::Api, summary: "OpenAI's chat completions, as JSON or as a stream.", body: Some(inference::chat_schema), handler: || web::to(inference::chat) },
+    Route { method: "POST", path: "/v1/embeddings", access: Access::ApiKey, plane: Plane::Api, summary: "OpenAI's embeddings.", body: Some(inference::embeddings_schema), handler: || web::to(inference::embeddings) },
+    get("/v1/models", Access::ApiKey, Plane::Api, "The models of the catalog.", || web::to(inference::models)),
+    get("/v1/models/{model}", Access::ApiKey, Plane::Api, "One model of the catalog.", || web::to(inference::model)),
     get("/", Access::Open, Plane::Api, "Name, version and links.", || web::to(root::index)),
     get("/health", Access::Open, Plane::Api, "The service answers.", || web::to(probes::health)),
     get("/live", Access::Open, Plane::Api, "The process lives; nothing outside it matters.", || web::to(probes::live)),
@@ -174,7 +182,9 @@ pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane
         }
     }
     config.app_data(web::PathConfig::default().error_handler(limits::path_error));
-    config.default_service(web::to(|| async { not_found().response() }));
+    config.default_service(web::to(|request: HttpRequest| async move {
+        not_found().response_at(request.path())
+    }));
 }
 
 /// What the admin guard lets through, decided on the path as the router will read it.
@@ -202,7 +212,7 @@ pub fn policy(
             .find(|route| route.method == method)
             .map(|route| route.access)
         {
-            Some(Access::Open | Access::MetricsToken) => Guarded::Open,
+            Some(Access::Open | Access::ApiKey | Access::MetricsToken) => Guarded::Open,
             Some(Access::Optional) => Guarded::Optional,
             Some(Access::Admin) => Guarded::Admin,
             Some(Access::AdminOutsideLocal) if environment == Environment::Local => Guarded::Open,
@@ -260,7 +270,8 @@ pub(crate) fn not_found() -> Problem {
 }
 
 fn method_not_allowed(template: &str) -> HttpResponse {
-    let mut response = Problem::new(StatusCode::METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED).response();
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, METHOD_NOT_ALLOWED);
+    let mut response = problem.response_at(template);
     if let Some(allow) = allowed(template) {
         response.headers_mut().insert(ALLOW, allow);
     }
@@ -273,7 +284,8 @@ mod tests {
 
     #[test]
     fn every_route_that_wants_an_admin_key_is_under_a_guarded_prefix() {
-        let open_to_all = |route: &&Route| matches!(route.access, Access::Open | Access::MetricsToken);
+        let open_to_all =
+            |route: &&Route| matches!(route.access, Access::Open | Access::ApiKey | Access::MetricsToken);
 
         for route in ROUTES.iter().filter(|route| !open_to_all(route)) {
             assert!(

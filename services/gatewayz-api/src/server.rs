@@ -11,11 +11,12 @@ use actix_web::{App, HttpServer, web};
 use gatewayz_admin_auth::Guard;
 use gatewayz_telemetry::ShutdownReport;
 
+use crate::endpoints::inference::Inference;
 use crate::limits::{self, Limits};
 use crate::plane::{self, PlaneError};
 use crate::settings::ShutdownSettings;
 use crate::state::State;
-use crate::{problem, routes};
+use crate::{problem, reload, routes};
 
 /// Longest pause between two requests of a connection; load balancers commonly keep theirs for 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -74,6 +75,7 @@ impl Server {
         let mut server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::from(Arc::clone(&app_state)))
+                .app_data(web::Data::new(Inference::of_worker(&app_state)))
                 .app_data(web::PayloadConfig::new(limits::BODY_MAX_BYTES))
                 .configure(|config| routes::configure(config, &app_state.settings.server, &plane))
                 .wrap(Limits)
@@ -127,6 +129,7 @@ impl Server {
             ..
         } = self;
         let shutdown = state.settings.shutdown;
+        let background = Background::start(&state);
         let handle = server.handle();
         let mut serving = actix_web::rt::spawn(server);
         let mut hurried_by = None;
@@ -143,6 +146,7 @@ impl Server {
             // The handle's stop has returned, so the server's future is about to.
             let _ = serving.await;
         }
+        drop(background);
         let flush = if hurried_by.is_some() {
             Duration::from_secs(1).min(shutdown.flush)
         } else {
@@ -158,6 +162,31 @@ impl Server {
                 hurried_by,
                 telemetry,
             }),
+        }
+    }
+}
+
+/// What runs beside the requests: probes of providers, and SIGHUP. Ends when it is dropped.
+struct Background(Vec<actix_web::rt::task::JoinHandle<()>>);
+
+impl Background {
+    fn start(state: &Arc<State>) -> Self {
+        let mut tasks = vec![actix_web::rt::spawn(reload::on_hangup(Arc::clone(state)))];
+        if let Some(gateway) = state
+            .gateway
+            .as_ref()
+            .and_then(|gateway| gateway.with_own_connections().ok())
+        {
+            tasks.push(actix_web::rt::spawn(gateway.probe()));
+        }
+        Self(tasks)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
         }
     }
 }

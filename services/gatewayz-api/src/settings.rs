@@ -2,6 +2,7 @@
 
 mod admin;
 mod docs;
+mod inference;
 mod log;
 mod loki;
 mod otlp;
@@ -17,6 +18,7 @@ use gatewayz_config::{Loader, Mistakes, Reader, Schema, Values};
 
 pub use self::admin::{AdminSettings, MetricsSettings};
 pub use self::docs::configuration_markdown;
+pub use self::inference::{CatalogError, InferenceSettings, load_catalog};
 pub use self::log::{LogFormat, LogSettings};
 pub use self::loki::{LokiCredentials, LokiPush, LokiSettings, LokiWire};
 pub use self::otlp::{OtlpCompression, OtlpExport, OtlpProtocol};
@@ -36,10 +38,13 @@ pub static SCHEMA: Schema = Schema {
         otlp::GROUP,
         admin::GROUP,
         admin::METRICS_GROUP,
+        inference::GROUP,
     ],
     prefixes: &[
         "ADMIN_API_",
+        "API_KEY",
         "GATEWAYZ_",
+        "INFERENCE_",
         "LOKI_",
         "OTEL_",
         "SHUTDOWN_",
@@ -68,6 +73,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// The exposition.
     pub metrics: MetricsSettings,
+    /// Models and their callers.
+    pub inference: InferenceSettings,
 }
 
 impl Settings {
@@ -88,6 +95,7 @@ impl Settings {
             traces: TracesSettings::read(&mut reader),
             admin: AdminSettings::read(&mut reader, environment),
             metrics: MetricsSettings::read(&mut reader, environment),
+            inference: InferenceSettings::read(&mut reader, environment),
         };
         reader.finish(settings)
     }

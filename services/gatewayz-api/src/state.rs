@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use gatewayz_config::Described;
+use gatewayz_inference::Gateway;
 use gatewayz_telemetry::Telemetry;
 use prometheus::Registry;
 use secrecy::SecretString;
@@ -23,6 +24,8 @@ pub struct State {
     pub described: Vec<Described>,
     /// The three signals.
     pub telemetry: Telemetry,
+    /// Answers `/v1`; `None` without a catalog.
+    pub gateway: Option<Gateway>,
     /// What actix-web-prom records of the instrumentation plane.
     pub plane_registry: Registry,
     /// Key of `/metrics`; `None` leaves the page open.
@@ -38,6 +41,7 @@ impl State {
         settings: Settings,
         described: Vec<Described>,
         telemetry: Telemetry,
+        gateway: Option<Gateway>,
         plane_registry: Registry,
     ) -> Self {
         let metrics_token = settings.metrics.token.clone();
@@ -45,6 +49,7 @@ impl State {
             settings,
             described,
             telemetry,
+            gateway,
             plane_registry,
             metrics_token,
             draining: AtomicBool::new(false),

@@ -1,15 +1,22 @@
-//! From settings to running telemetry and an admin guard.
+//! From settings to running telemetry, an inference gateway and an admin guard.
+
+use std::sync::Arc;
 
 use gatewayz_admin_auth::{AdminKeys, Guard, Published};
 use gatewayz_delivery::{QueueSettings, RetryPolicy};
+use gatewayz_inference::{Gateway, GatewaySettings};
 use gatewayz_logging::Format;
 use gatewayz_metrics::{Family, RegistrySettings, Samples, SeriesError};
 use gatewayz_telemetry::{
     ExportSettings, LogSettings, LokiExport, PrometheusFamilies, StartError, Telemetry, TelemetrySettings,
     TraceSettings,
 };
+use gatewayz_tracing::context_of;
 use gatewayz_tracing::otlp::Protocol;
 use gatewayz_tracing::sampler::{RootRule, SampleRatio, Sampler};
+use gatewayz_tracing::w3c::inject;
+use http::{HeaderMap, HeaderValue};
+use tracing::Span;
 
 use crate::settings::{
     self, Environment, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression, OtlpExport,
@@ -42,6 +49,9 @@ pub enum WiringError {
     /// Telemetry did not start.
     #[error("start telemetry")]
     Telemetry(#[from] StartError),
+    /// The inference gateway did not start.
+    #[error("prepare the inference gateway")]
+    Gateway(#[from] gatewayz_inference::LoadError),
     /// The metrics of the admin guard were refused.
     #[error("register the admin metrics")]
     Series(#[from] SeriesError),
@@ -60,6 +70,36 @@ pub fn start_telemetry(
         .registry()
         .foreign(Box::new(PrometheusFamilies(plane_registry)));
     Ok(telemetry)
+}
+
+/// The inference gateway with its metrics in the registry; `None` without a catalog.
+///
+/// # Errors
+/// When its metrics are refused or TLS cannot be set up.
+pub fn gateway(settings: &Settings, telemetry: &Telemetry) -> Result<Option<Gateway>, WiringError> {
+    let inference = &settings.inference;
+    let Some(catalog) = &inference.catalog else {
+        tracing::warn!("There is no catalog: /v1 answers 503 until CATALOG_FILE names one");
+        return Ok(None);
+    };
+    let gateway = GatewaySettings {
+        keep_alive: inference.keep_alive,
+        cache_bytes: inference.cache_bytes,
+        trace_headers: Some(Arc::new(write_trace_headers)),
+    };
+    if inference.api_keys.is_empty() && inference.open_without_keys {
+        tracing::warn!("Anyone may call /v1: API_KEYS_SHA256 is not set");
+    }
+    Ok(Some(Gateway::new(catalog, telemetry.registry(), gateway)?))
+}
+
+fn write_trace_headers(span: &Span, headers: &mut HeaderMap) {
+    let Some(context) = context_of(span) else { return };
+    inject(&context, &mut |name, value| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    });
 }
 
 /// The guard of the admin endpoints, with its figures on the metrics page.
@@ -134,7 +174,7 @@ fn telemetry_settings(settings: &Settings) -> Result<TelemetrySettings, WiringEr
             legacy_aliases: settings.metrics.legacy_aliases,
             ..RegistrySettings::default()
         },
-        families: vec![FAMILIES],
+        families: vec![FAMILIES, gatewayz_inference::FAMILIES],
         silent_routes: routes::SILENT_ROUTES.to_vec(),
     })
 }

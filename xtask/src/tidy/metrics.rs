@@ -6,13 +6,18 @@ use super::Finding;
 use super::tree::Tree;
 
 const CATALOG: &str = "docs/METRICS.md";
-const PREFIXES: [&str; 6] = [
+const PREFIXES: [&str; 11] = [
     "admin_",
+    "cache_",
+    "credits_",
     "fastapi_",
     "gatewayz_",
+    "model_inference_",
     "panics_",
     "process_",
+    "provider_",
     "telemetry_",
+    "tokens_",
 ];
 /// What the name of a metric ends with; other words with such a prefix are settings and packages.
 const UNITS: [&str; 8] = [

@@ -13,7 +13,8 @@ const DURATION_BUCKETS: &[f64] = &[
 ];
 const SIZE_BUCKETS: &[f64] = &[100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0];
 
-pub(crate) const REQUESTS: Family = Family::counter(
+/// Every request, once.
+pub const REQUESTS: Family = Family::counter(
     "fastapi_requests_total",
     "Requests answered, by route template and status.",
     BY_STATUS,

@@ -11,11 +11,12 @@ use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::web::{self, Data};
 use actix_web::{HttpResponse, ResponseError};
 use gatewayz_admin_auth::AdminIdentity;
-use gatewayz_metrics::Counter;
+use gatewayz_inference::metrics::REQUESTS;
+use gatewayz_metrics::Family;
 use gatewayz_tracing::context_of;
 use gatewayz_tracing::w3c::TraceContext;
 use serde_json::{Value, json};
-use tracing::{Level, Span};
+use tracing::{Instrument, Level, Span};
 
 use self::delivery::{Reading, Settled, Signal, Verdict};
 use self::rate_limit::RateLimit;
@@ -119,6 +120,7 @@ pub async fn test_metrics(state: Data<State>) -> Result<HttpResponse, TestRefuse
     );
     let context = context_of(&span);
     let (trace_id, span_id) = ids(context.as_ref());
+    let inference = test_inference(&state).instrument(span.clone()).await;
     let shared = state.into_inner();
     let tested = web::block(move || self_test(&shared, span))
         .await
@@ -129,7 +131,7 @@ pub async fn test_metrics(state: Data<State>) -> Result<HttpResponse, TestRefuse
         loki,
         tempo,
     } = tested;
-    let verdicts = [&prometheus, &stdout, &loki, &tempo].map(|settled| settled.verdict);
+    let verdicts = [&prometheus, &inference, &stdout, &loki, &tempo].map(|settled| settled.verdict);
     let verdict = Verdict::of_all(verdicts);
     Ok(answer(&json!({
         "status": verdict,
@@ -142,7 +144,7 @@ pub async fn test_metrics(state: Data<State>) -> Result<HttpResponse, TestRefuse
         "span_id": span_id,
         "duration_ms": milliseconds(started.elapsed()),
         "timestamp": timestamp(),
-        "verification": { "prometheus": prometheus, "loki": loki, "tempo": tempo, "stdout": stdout },
+        "verification": { "prometheus": prometheus, "inference": inference, "loki": loki, "tempo": tempo, "stdout": stdout },
     })))
 }
 
@@ -254,20 +256,45 @@ fn self_test(state: &State, span: Span) -> SelfTest {
     }
 }
 
+/// Two calls of the built-in provider through the whole path of inference; the second comes from the cache.
+async fn test_inference(state: &State) -> Settled {
+    let Some(gateway) = &state.gateway else {
+        return Settled::disabled("There is no catalog; set CATALOG_FILE.");
+    };
+    let before = counter_value(state, &REQUESTS, &[SELF_TEST, SELF_TEST, "success"]);
+    let outcomes = match gateway.self_test(None).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return Settled::failed("The call was not answered.", Some(error.to_string())),
+    };
+    let after = counter_value(state, &REQUESTS, &[SELF_TEST, SELF_TEST, "success"]);
+    let caches: Vec<&str> = outcomes.iter().map(|outcome| outcome.cache.as_str()).collect();
+    let counted = format!(
+        "model_inference_requests_total{{provider=\"{SELF_TEST}\", model=\"{SELF_TEST}\", status=\"success\"}} was \
+         {before} and is {after} after {} calls; cache: {}.",
+        outcomes.len(),
+        caches.join(", ")
+    );
+    if after >= before + outcomes.len() as u64 && caches == ["miss", "hit"] {
+        Settled::success(counted)
+    } else {
+        Settled::failed(counted, None)
+    }
+}
+
 /// Sends the request and looks at the counter that is read for the metrics page.
 fn count_request(state: &State, context: Option<&TraceContext>) -> Settled {
-    let (Some(bound), Some(context), Some(counter)) = (state.bound_address(), context, health_counter(state))
-    else {
+    let (Some(bound), Some(context)) = (state.bound_address(), context) else {
         return Settled::disabled("The service does not know its own address.");
     };
-    let before = counter.value();
+    let labels = [state.settings.service.app_name.as_str(), "GET", "/health", "200"];
+    let before = counter_value(state, &gatewayz_telemetry::REQUESTS, &labels);
     let status_code = match loopback::get_health(bound, context, LOOPBACK_TIMEOUT) {
         Ok(status_code) => status_code,
         Err(error) => {
             return Settled::failed("The request was not answered.", Some(error.kind().to_string()));
         }
     };
-    let after = counter.value();
+    let after = counter_value(state, &gatewayz_telemetry::REQUESTS, &labels);
     let series = "fastapi_requests_total{method=\"GET\", path=\"/health\", status_code=\"200\"}";
     let counted = format!("{series} was {before} and is {after} after one request, answered {status_code}.");
     if status_code == 200 && after > before {
@@ -277,13 +304,10 @@ fn count_request(state: &State, context: Option<&TraceContext>) -> Settled {
     }
 }
 
-fn health_counter(state: &State) -> Option<Counter> {
-    let mut families = gatewayz_telemetry::FAMILIES
-        .iter()
-        .flat_map(|(_, families)| families.iter());
-    let requests = families.find(|family| family.name == "fastapi_requests_total")?;
-    let labels = [state.settings.service.app_name.as_str(), "GET", "/health", "200"];
-    state.telemetry.registry().counter(requests, &labels).ok()
+/// What the metrics page would show; 0 for a series that is not there yet.
+fn counter_value(state: &State, family: &'static Family, labels: &[&str]) -> u64 {
+    let counter = state.telemetry.registry().counter(family, labels);
+    counter.map_or(0, |counter| counter.value())
 }
 
 /// `null` where there is no span.

@@ -1,0 +1,165 @@
+//! An answer in one piece as the events of a stream, each value as it was written.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
+
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u32,
+    #[serde(borrow)]
+    message: Members<'a>,
+    #[serde(borrow, default)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    logprobs: Option<&'a RawValue>,
+}
+
+/// The events; `None` when the answer is no completion.
+pub(super) fn events(body: &[u8], usage_asked: bool) -> Option<Bytes> {
+    let completion: Members<'_> = serde_json::from_slice(body).ok()?;
+    let choices: Vec<Choice<'_>> = serde_json::from_str(completion.get("choices")?.get()).ok()?;
+    let head = head(&completion);
+    let usage = if usage_asked { r#","usage":null"# } else { "" };
+    let mut out = String::with_capacity(body.len() * 2);
+    let mut event = |choice: &str| {
+        out.push_str(&format_event(&head, choice, usage));
+    };
+    for choice in &choices {
+        let (index, delta) = (choice.index, delta(&choice.message)?);
+        let logprobs = choice.logprobs.map_or("null", RawValue::get);
+        event(&format!(
+            r#"{{"index":{index},"delta":{delta},"logprobs":{logprobs},"finish_reason":null}}"#
+        ));
+    }
+    for choice in &choices {
+        let index = choice.index;
+        let reason = choice.finish_reason.map_or("null", RawValue::get);
+        event(&format!(
+            r#"{{"index":{index},"delta":{{}},"logprobs":null,"finish_reason":{reason}}}"#
+        ));
+    }
+    if let Some(usage) = completion.get("usage").filter(|_| usage_asked) {
+        let usage = format!(r#","usage":{}"#, usage.get());
+        out.push_str(&format_event(&head, "", &usage));
+    }
+    let mut events = out.into_bytes();
+    events.extend_from_slice(DONE);
+    Some(events.into())
+}
+
+fn format_event(head: &str, choice: &str, usage: &str) -> String {
+    format!("data: {{{head}\"choices\":[{choice}]{usage}}}\n\n")
+}
+
+/// The members that every chunk repeats.
+fn head(completion: &Members<'_>) -> String {
+    let mut head = r#""object":"chat.completion.chunk","#.to_owned();
+    for (key, value) in completion {
+        if !matches!(key.as_str(), "object" | "choices" | "usage") {
+            let key = serde_json::Value::from(key.as_str());
+            head.push_str(&one_line(&format!("{key}:{},", value.get())));
+        }
+    }
+    head
+}
+
+/// A message as one delta; the calls of tools are numbered, as in a stream.
+fn delta(message: &Members<'_>) -> Option<String> {
+    let mut members = Vec::with_capacity(message.len());
+    for (key, value) in message {
+        let value = if key == "tool_calls" {
+            numbered(value.get())?
+        } else {
+            one_line(value.get())
+        };
+        members.push(format!("{}:{value}", serde_json::Value::from(key.as_str())));
+    }
+    Some(format!("{{{}}}", members.join(",")))
+}
+
+fn numbered(calls: &str) -> Option<String> {
+    let calls: Option<Vec<&RawValue>> = serde_json::from_str(calls).ok()?;
+    let Some(calls) = calls else {
+        return Some("null".to_owned());
+    };
+    let numbered = calls.iter().enumerate().map(|(index, call)| {
+        let members = one_line(call.get().strip_prefix('{')?);
+        Some(format!("{{\"index\":{index},{members}"))
+    });
+    let numbered: Vec<_> = numbered.collect::<Option<_>>()?;
+    Some(format!("[{}]", numbered.join(",")))
+}
+
+/// An event is one line; in JSON an end of line is white space, or escaped.
+fn one_line(json: &str) -> String {
+    json.replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::reading::{Reading, Seen};
+    use crate::sse::Decoder;
+
+    fn replayed(body: &str, usage_asked: bool) -> (Vec<Value>, Reading) {
+        let mut decoder = Decoder::default();
+        decoder.feed(&events(body.as_bytes(), usage_asked).unwrap());
+        let mut reading = Reading::default();
+        let mut values = Vec::new();
+        while let Some(event) = decoder.next_event().unwrap() {
+            let data = event.data().unwrap();
+            if reading.event(&data) == Seen::Done {
+                return (values, reading);
+            }
+            values.push(serde_json::from_slice(&data).unwrap());
+        }
+        panic!("no end");
+    }
+
+    #[test]
+    fn an_answer_becomes_a_stream_with_the_same_content() {
+        let body = r#"{"id":"c", "created":12345678901234567890,"object":"chat.completion","model":"m",
+            "choices":[{"index":0,"message":{"role":"assistant","content":"a\nb",
+                "tool_calls":[ {"id":"t1","type":"function","function":{"name":"f","arguments":"{}"}},{"id":"t2"}]},
+                "finish_reason":"tool_calls"}],
+            "usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+
+        let (values, reading) = replayed(body, false);
+        assert_eq!(values.len(), 2);
+        assert!(
+            events(body.as_bytes(), false)
+                .unwrap()
+                .windows(20)
+                .any(|part| part == b"12345678901234567890")
+        );
+        assert_eq!(values[0]["object"], "chat.completion.chunk");
+        let delta = &values[0]["choices"][0]["delta"];
+        assert_eq!(
+            (&delta["content"], &delta["role"]),
+            (&json!("a\nb"), &json!("assistant"))
+        );
+        assert_eq!(delta["tool_calls"][1], json!({"index": 1, "id": "t2"}));
+        assert!(reading.is_complete() && reading.tokens.is_none());
+
+        let (values, reading) = replayed(body, true);
+        assert_eq!(values[0].get("usage"), Some(&Value::Null));
+        assert_eq!(values[2]["choices"], json!([]));
+        assert_eq!(reading.tokens.unwrap().output, 4);
+    }
+
+    #[test]
+    fn something_else_is_not_replayed() {
+        assert_eq!(events(b"{}", false), None);
+        assert_eq!(events(br#"{"choices":[{"text":"x"}]}"#, false), None);
+    }
+}

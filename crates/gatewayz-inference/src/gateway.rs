@@ -1,0 +1,268 @@
+//! The gateway: what happens to a call, from its bytes to its answer.
+
+mod serve;
+mod state;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use gatewayz_metrics::{Exemplar, Registry, Samples, SeriesError};
+use http::header::HeaderMap;
+use tracing::Span;
+
+use crate::SELF_TEST;
+use crate::answer::Answer;
+use crate::budget::RetryBudget;
+use crate::cache::ResponseCache;
+use crate::call::Call;
+use crate::catalog::{Catalog, Operation};
+use crate::error::InferenceError;
+use crate::metrics::{AVAILABILITY, BREAKER_OPEN, CACHE_SIZE, CacheMetrics, ERROR_RATE};
+use crate::outcome::{InferenceOutcome, Pending};
+use crate::provider::Connections;
+use crate::request::Request;
+use crate::routing::{CacheHandles, Model, Routing};
+use serve::{Serving, json};
+pub use state::ProviderHealth;
+
+/// The label of the cache of answers.
+const RESPONSES: &str = "responses";
+const SELF_TEST_CACHE_BYTES: u64 = 64 * 1024;
+
+/// Writes `traceparent` and `tracestate` of a span into the headers of an attempt.
+pub type TraceHeaders = Arc<dyn Fn(&Span, &mut HeaderMap) + Send + Sync>;
+
+/// Choices of a gateway.
+#[derive(Clone)]
+pub struct GatewaySettings {
+    /// Silence in a stream after which a comment is sent; `None` for never.
+    pub keep_alive: Option<Duration>,
+    /// Bytes of answers that are kept, of all models together.
+    pub cache_bytes: u64,
+    /// Sends the trace along; `None` to send none.
+    pub trace_headers: Option<TraceHeaders>,
+}
+
+/// Answers inference calls. Clones share everything, connections included.
+#[derive(Clone)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    connections: Arc<Connections>,
+}
+
+struct Shared {
+    routing: ArcSwap<Routing>,
+    registry: Registry,
+    cache_handles: CacheHandles,
+    cache: Arc<ResponseCache>,
+    self_test_cache: Arc<ResponseCache>,
+    self_tests: AtomicU64,
+    budget: RetryBudget,
+    settings: GatewaySettings,
+}
+
+/// Why a gateway could not be made, or a catalog not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The registry has not this crate's families.
+    #[error("prepare the metrics of the catalog")]
+    Metrics(#[from] SeriesError),
+    /// TLS or the resolver cannot be set up.
+    #[error("prepare connections to providers")]
+    Connections(#[from] reqwest::Error),
+}
+
+impl Default for GatewaySettings {
+    /// A comment after 15 s of silence, 64 MiB of answers, no trace headers.
+    fn default() -> Self {
+        Self {
+            keep_alive: Some(Duration::from_secs(15)),
+            cache_bytes: 64 * 1024 * 1024,
+            trace_headers: None,
+        }
+    }
+}
+
+impl Gateway {
+    /// Prepares metrics and connections for a catalog. `registry` has [`FAMILIES`](crate::FAMILIES), and no other
+    /// gateway.
+    ///
+    /// # Errors
+    /// Families are missing in the registry, or TLS cannot be set up.
+    pub fn new(catalog: &Catalog, registry: &Registry, settings: GatewaySettings) -> Result<Self, LoadError> {
+        let cache_handles = CacheHandles {
+            responses: Arc::new(CacheMetrics::new(registry, RESPONSES)?),
+            self_test: Arc::new(CacheMetrics::new(registry, SELF_TEST)?),
+        };
+        let routing = Routing::load(catalog, None, registry, &cache_handles)?;
+        let connections = Connections::prepared(&routing)?;
+        let shared = Arc::new(Shared {
+            routing: ArcSwap::from_pointee(routing),
+            registry: registry.clone(),
+            cache_handles,
+            cache: Arc::new(ResponseCache::new(settings.cache_bytes)),
+            self_test_cache: Arc::new(ResponseCache::new(SELF_TEST_CACHE_BYTES)),
+            self_tests: AtomicU64::new(0),
+            budget: RetryBudget::new(Instant::now()),
+            settings,
+        });
+        let gauges = [AVAILABILITY, ERROR_RATE, BREAKER_OPEN, CACHE_SIZE];
+        let seen = Arc::downgrade(&shared);
+        registry.collector(
+            &gauges,
+            Box::new(move |samples: &mut Samples<'_>| state::collect(&seen, samples)),
+        )?;
+        Ok(Self {
+            shared,
+            connections: Arc::new(connections),
+        })
+    }
+
+    /// The same gateway with connections of its own. A server with a runtime for each worker thread gives each
+    /// worker one: a connection is driven by the runtime that opened it, so a shared one costs a change of threads
+    /// with each piece of an answer.
+    ///
+    /// # Errors
+    /// TLS cannot be set up.
+    pub fn with_own_connections(&self) -> Result<Self, LoadError> {
+        Ok(Self {
+            shared: Arc::clone(&self.shared),
+            connections: Arc::new(Connections::prepared(&self.shared.routing.load())?),
+        })
+    }
+
+    /// Takes another catalog. Calls under way end with the old one; providers and models that stay keep their
+    /// breakers, health and metrics.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); the old catalog stays.
+    pub fn reload(&self, catalog: &Catalog) -> Result<(), LoadError> {
+        let Shared {
+            routing,
+            registry,
+            cache_handles,
+            ..
+        } = &*self.shared;
+        let next = Routing::load(catalog, Some(&routing.load()), registry, cache_handles)?;
+        routing.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// `POST /v1/chat/completions`.
+    ///
+    /// # Errors
+    /// The request cannot be routed, or no provider began to answer.
+    pub async fn chat(&self, body: Bytes, call: Call) -> Result<Answer, InferenceError> {
+        self.infer(Operation::Chat, body, call).await
+    }
+
+    /// `POST /v1/embeddings`.
+    ///
+    /// # Errors
+    /// As [`chat`](Self::chat).
+    pub async fn embeddings(&self, body: Bytes, call: Call) -> Result<Answer, InferenceError> {
+        self.infer(Operation::Embeddings, body, call).await
+    }
+
+    /// `GET /v1/models`.
+    #[must_use]
+    pub fn models(&self) -> Answer {
+        json(self.shared.routing.load().list.clone())
+    }
+
+    /// `GET /v1/models/{id}`, with the id decoded.
+    ///
+    /// # Errors
+    /// There is no such model.
+    pub fn model(&self, id: &str) -> Result<Answer, InferenceError> {
+        match self.shared.routing.load().models.get(id) {
+            Some(model) => Ok(json(model.description().to_string().into())),
+            None => Err(InferenceError::UnknownModel { model: id.to_owned() }),
+        }
+    }
+
+    /// Two real calls through the whole path with provider, model and cache named `selftest`: the second is answered
+    /// from the cache. Their outcomes, in order.
+    ///
+    /// # Errors
+    /// The path is broken.
+    pub async fn self_test(
+        &self,
+        exemplar: Option<Exemplar>,
+    ) -> Result<Vec<InferenceOutcome>, InferenceError> {
+        let number = self.shared.self_tests.fetch_add(1, Ordering::Relaxed);
+        let body = format!(
+            r#"{{"model":"{SELF_TEST}","messages":[{{"role":"user","content":"self test {number}"}}]}}"#
+        );
+        let request = Request::parse(Operation::Chat, body.into())?;
+        let model = Arc::clone(&self.shared.routing.load().self_test);
+        let outcomes = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..2 {
+            let outcomes = Arc::clone(&outcomes);
+            let observer = move |outcome: &InferenceOutcome| {
+                let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+                outcomes.push(outcome.clone());
+            };
+            let call = Call {
+                exemplar,
+                observer: Some(Box::new(observer)),
+                ..Call::default()
+            };
+            self.serve(&request, &model, &self.shared.self_test_cache, call)
+                .await?;
+        }
+        let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *outcomes))
+    }
+
+    async fn infer(&self, operation: Operation, body: Bytes, call: Call) -> Result<Answer, InferenceError> {
+        let request = Request::parse(operation, body)?;
+        let routing = self.shared.routing.load_full();
+        let Some(model) = routing.models.get(request.model.as_str()) else {
+            return Err(InferenceError::UnknownModel { model: request.model });
+        };
+        if model.operation != operation {
+            let operation = operation.as_str();
+            return Err(InferenceError::WrongOperation { operation });
+        }
+        self.serve(&request, model, &self.shared.cache, call).await
+    }
+
+    async fn serve(
+        &self,
+        request: &Request,
+        model: &Model,
+        cache: &Arc<ResponseCache>,
+        mut call: Call,
+    ) -> Result<Answer, InferenceError> {
+        let Some(first) = model.candidates.first() else {
+            return Err(InferenceError::Internal);
+        };
+        let observer = call.observer.take();
+        let operation = request.operation.as_str();
+        let pending = Pending::new(&model.id, operation, &first.metrics, observer, call.exemplar);
+        let serving = Serving {
+            shared: &self.shared,
+            connections: &self.connections,
+            cache,
+            request,
+            model,
+            call: &call,
+        };
+        serving.run(pending).await
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let models = self.shared.routing.load().models.len();
+        formatter
+            .debug_struct("Gateway")
+            .field("models", &models)
+            .finish_non_exhaustive()
+    }
+}

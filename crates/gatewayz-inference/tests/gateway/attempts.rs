@@ -1,0 +1,158 @@
+//! Weights, retry budget and breaker, seen from outside.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use gatewayz_inference::{Catalog, Status};
+use secrecy::SecretString;
+
+use crate::harness::{Harness, KEY, catalog, completion, request, streamed};
+use crate::provider::{FaultyProvider, Script, Step};
+
+fn good() -> FaultyProvider {
+    FaultyProvider::always(Script::json(200, &completion(1, 0, 1)))
+}
+
+/// Model `m` over two providers of the same order with these weights.
+fn weighted(providers: [&FaultyProvider; 2], weights: [u32; 2]) -> Catalog {
+    let mut text = String::new();
+    for (index, provider) in providers.iter().enumerate() {
+        let base_url = provider.base_url();
+        text +=
+            &format!("[[providers]]\nname = \"p{index}\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\n");
+    }
+    text += "[[models]]\nid = \"m\"\n";
+    for (index, weight) in weights.iter().enumerate() {
+        text += &format!(
+            "[[models.candidates]]\nprovider = \"p{index}\"\nmodel = \"u\"\norder = 1\nweight = {weight}\n"
+        );
+    }
+    Catalog::parse(&text, |_| Some(SecretString::from(KEY))).unwrap()
+}
+
+#[tokio::test]
+async fn candidates_of_one_order_share_by_weight() {
+    let (one, other) = (good(), good());
+    let harness = Harness::new(&weighted([&one, &other], [3, 1]));
+
+    for _ in 0..400 {
+        harness.read(&request()).await;
+    }
+
+    // 300 expected; six standard deviations are 52.
+    let share = one.requests().len();
+    assert!((248..=352).contains(&share), "{share}");
+    assert_eq!(share + other.requests().len(), 400);
+}
+
+#[tokio::test]
+async fn a_candidate_of_the_same_order_takes_over() {
+    let (bad, good) = (FaultyProvider::always(Script::json(500, "{}")), good());
+    let harness = Harness::new(&weighted([&bad, &good], [1_000_000, 1]));
+
+    let answer = harness.read(&request()).await;
+
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test]
+async fn repeats_stay_within_the_budget() {
+    let provider = FaultyProvider::always(Script::json(429, "{}"));
+    let harness = Harness::over(&provider);
+
+    for _ in 0..60 {
+        harness.read(&request()).await;
+    }
+
+    // A fifth of the calls, and three a second: each call that may repeat waits for up to 0.25 and 0.5 s.
+    let repeats = provider.requests().len() - 60;
+    let seconds = harness
+        .outcomes()
+        .iter()
+        .map(|outcome| outcome.duration.as_secs_f64())
+        .sum::<f64>();
+    assert!(
+        repeats as f64 <= 12.0 + 3.0 * (seconds + 1.0),
+        "{repeats} in {seconds} s"
+    );
+    assert!(repeats > 0);
+}
+
+#[tokio::test]
+async fn a_failing_model_leaves_the_others_of_its_provider_alone() {
+    let provider = FaultyProvider::always(Script::json(500, "{}"));
+    let base_url = provider.base_url();
+    let text = format!(
+        "[[providers]]\nname = \"p0\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\n\
+         [[models]]\nid = \"m\"\ncandidates = [{{ provider = \"p0\", model = \"bad\" }}]\n\
+         [[models]]\nid = \"fine\"\ncandidates = [{{ provider = \"p0\", model = \"good\" }}]\n"
+    );
+    let harness = Harness::new(&Catalog::parse(&text, |_| None).unwrap());
+    for _ in 0..3 {
+        harness.read(&request()).await;
+    }
+    harness
+        .read(&request())
+        .await
+        .expect_error(503, "api_error", Some("no_available_provider"));
+
+    provider.otherwise(Script::json(200, &completion(1, 0, 1)));
+    let mut fine = request();
+    fine["model"] = "fine".into();
+
+    assert_eq!(harness.read(&fine).await.status, 200);
+    assert_eq!(
+        harness.metric(r#"provider_breaker_open{provider="p0",model="fine"}"#),
+        Some(0.0)
+    );
+    assert_eq!(
+        harness.metric(r#"provider_breaker_open{provider="p0",model="m"}"#),
+        Some(1.0)
+    );
+}
+
+#[tokio::test]
+async fn an_open_breaker_sends_calls_to_the_next_provider_at_once() {
+    let (bad, good) = (FaultyProvider::always(Script::json(500, "{}")), good());
+    let harness = Harness::new(&catalog(&[&bad, &good], ""));
+
+    for _ in 0..10 {
+        assert_eq!(harness.read(&request()).await.status, 200);
+    }
+
+    assert_eq!((bad.requests().len(), good.requests().len()), (5, 10));
+    assert_eq!(harness.outcomes()[9].attempts, 1);
+}
+
+#[tokio::test]
+async fn truncated_streams_open_the_breaker_too() {
+    let provider = FaultyProvider::always(Script::open_stream(&[crate::harness::HELLO]).then(Step::Close));
+    let harness = Harness::over(&provider);
+
+    for _ in 0..12 {
+        harness.read(&streamed()).await;
+    }
+
+    assert!(
+        harness
+            .outcomes()
+            .iter()
+            .any(|outcome| outcome.error == Some("no_available_provider"))
+    );
+}
+
+#[tokio::test]
+async fn calls_under_way_do_not_wait_for_each_other() {
+    let provider = FaultyProvider::always(Script::of([Step::Hang]));
+    let harness = Arc::new(Harness::over(&provider));
+    let body = request();
+    let mut calls: Vec<_> = (0..20).map(|_| Box::pin(harness.chat(&body))).collect();
+    for call in &mut calls {
+        assert!(call.as_mut().now_or_never().is_none());
+    }
+
+    drop(calls);
+
+    let statuses: Vec<_> = harness.outcomes().iter().map(|outcome| outcome.status).collect();
+    assert_eq!(statuses, vec![Status::Cancelled; 20]);
+}

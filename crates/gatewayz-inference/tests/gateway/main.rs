@@ -1,0 +1,22 @@
+//! The gateway against providers that fail in every way, over real sockets.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::format_push_string,
+    reason = "test support fails by panicking"
+)]
+
+mod attempts;
+mod caching;
+mod conservation;
+mod contract;
+mod harness;
+#[expect(
+    unreachable_pub,
+    reason = "written as a library, for all tests that need a provider"
+)]
+mod provider;
+mod signals;
+mod state;
+mod streams;

@@ -1,0 +1,421 @@
+//! Streams: pass-through, usage, truncation, cancellation, garbage.
+
+use std::time::{Duration, Instant};
+
+use gatewayz_inference::{Catalog, GatewaySettings, Status, UsageSource};
+use serde_json::json;
+
+use crate::harness::{
+    DONE, HELLO, Harness, ROLE, STOP, USAGE, catalog, catalog_of, completion, piece, request, stream_of,
+    streamed,
+};
+use crate::provider::{FaultyProvider, Script, Step};
+
+fn whole() -> Script {
+    Script::stream(&[ROLE, HELLO, STOP, USAGE, DONE])
+}
+
+#[tokio::test]
+async fn events_pass_untouched_without_the_usage_nobody_asked_for() {
+    let provider = FaultyProvider::always(whole());
+    let harness = Harness::over(&provider);
+
+    let answer = harness.read(&streamed()).await;
+
+    assert_eq!(answer.text, [ROLE, HELLO, STOP, DONE].concat());
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/event-stream; charset=utf-8")
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    assert_eq!(answer.header("x-accel-buffering"), Some("no"));
+    assert_eq!(answer.header("content-length"), None);
+    let outcome = harness.outcome();
+    assert_eq!(
+        (outcome.status, outcome.finish_reason),
+        (Status::Success, Some("stop"))
+    );
+    assert_eq!((outcome.tokens.input, outcome.tokens.output), (9, 2));
+    assert!(outcome.time_to_first_token.is_some());
+    let series = r#"model_inference_time_to_first_token_seconds_count{provider="p0",model="m"}"#;
+    assert_eq!(harness.metric(series), Some(1.0));
+    assert!(
+        provider.requests()[0]
+            .text()
+            .contains(r#""stream_options":{"include_usage":true}"#)
+    );
+}
+
+#[tokio::test]
+async fn usage_that_was_asked_for_stays() {
+    let harness = Harness::over(&FaultyProvider::always(whole()));
+    let mut body = streamed();
+    body["stream_options"] = json!({"include_usage": true});
+
+    let answer = harness.read(&body).await;
+
+    assert_eq!(answer.text, [ROLE, HELLO, STOP, USAGE, DONE].concat());
+}
+
+#[tokio::test]
+async fn a_stream_split_anywhere_comes_out_the_same() {
+    let emoji = HELLO.replace("Hello", "é😀 \\\"usage\\\":{");
+    let events = [ROLE, &emoji, STOP, USAGE, DONE].concat();
+    for size in [1, 2, 3, 7, 64] {
+        let pieces: Vec<_> = events
+            .as_bytes()
+            .chunks(size)
+            .map(|piece| Step::Chunk(piece.to_vec()))
+            .collect();
+        let script = pieces.into_iter().fold(Script::open_stream(&[]), Script::then);
+        let harness = Harness::over(&FaultyProvider::always(script.then(Step::End)));
+
+        let answer = harness.read(&streamed()).await;
+
+        assert_eq!(
+            answer.text,
+            [ROLE, &emoji, STOP, DONE].concat(),
+            "pieces of {size}"
+        );
+        assert_eq!(harness.outcome().tokens.output, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_line_of_300_kilobytes_passes() {
+    let long = HELLO.replace("Hello", &"x".repeat(300_000));
+    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[
+        ROLE, &long, STOP, DONE,
+    ])));
+
+    let answer = harness.read(&streamed()).await;
+
+    assert_eq!(answer.text, [ROLE, &long, STOP, DONE].concat());
+}
+
+#[tokio::test]
+async fn a_stream_cut_short_is_told() {
+    for (ending, what) in [
+        (Script::stream(&[ROLE, HELLO]), "clean end"),
+        (
+            Script::stream(&[ROLE, HELLO, "data: {\"id\":\"c"]),
+            "half an event",
+        ),
+        (Script::open_stream(&[ROLE, HELLO]).then(Step::Close), "closed"),
+        (
+            Script::open_stream(&[ROLE, HELLO])
+                .then(Step::Pause(Duration::from_millis(50)))
+                .then(Step::Reset),
+            "reset",
+        ),
+    ] {
+        let provider = FaultyProvider::always(ending);
+        let harness = Harness::over(&provider);
+
+        let answer = harness.read(&streamed()).await;
+
+        let error = answer
+            .text
+            .strip_prefix([ROLE, HELLO].concat().as_str())
+            .unwrap_or_else(|| panic!("{what}: {}", answer.text));
+        let error: serde_json::Value = serde_json::from_str(error.strip_prefix("data: ").unwrap()).unwrap();
+        let expected = json!({"error": {"message": "The provider ended the stream before its answer was complete.",
+            "type": "server_error", "param": null, "code": "upstream_stream_truncated"}});
+        assert_eq!(error, expected, "{what}");
+        let outcome = harness.outcome();
+        assert_eq!(
+            (outcome.status, outcome.attempts),
+            (Status::Truncated, 1),
+            "{what}"
+        );
+        assert_eq!(
+            provider.requests().len(),
+            1,
+            "no second provider's text after bytes were sent"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_finished_stream_without_done_gets_it() {
+    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[ROLE, HELLO, STOP])));
+
+    let answer = harness.read(&streamed()).await;
+
+    assert_eq!(answer.text, [ROLE, HELLO, STOP, DONE].concat());
+    assert_eq!(harness.outcome().status, Status::Success);
+}
+
+#[tokio::test]
+async fn the_body_ends_right_after_done() {
+    let hanging = Script::open_stream(&[HELLO, STOP, DONE]).then(Step::Hang);
+    let harness = Harness::over(&FaultyProvider::always(hanging));
+    let started = Instant::now();
+
+    let answer = harness.read(&streamed()).await;
+
+    assert!(answer.text.ends_with(DONE));
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_with_a_failure_moves_on() {
+    for failing in [
+        Script::stream(&["data: {\"error\":{\"message\":\"overloaded\"}}\n\n"]),
+        Script::stream(&[": wait\n\n", "data: {\"error\":\"gone\"}\n\n", DONE]),
+        Script::stream(&[]),
+        Script::stream(&[DONE]),
+        Script::stream(&[": wait\n\n"]),
+        Script::stream(&["data: <html>\n\n"]),
+        Script::json(200, &completion(1, 0, 1)),
+        Script::whole(502, &[("content-type", "text/html")], "<html>"),
+    ] {
+        let (bad, good) = (
+            FaultyProvider::always(failing.clone()),
+            FaultyProvider::always(whole()),
+        );
+        let harness = Harness::new(&catalog(&[&bad, &good], ""));
+
+        let answer = harness.read(&streamed()).await;
+
+        assert_eq!(answer.text, [ROLE, HELLO, STOP, DONE].concat(), "{failing:?}");
+        assert_eq!(&*harness.outcome().provider, "p1");
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_middle_ends_the_stream_without_internals() {
+    let error = "data: {\"error\":{\"message\":\"key sk-abcdefghijklmnop\",\"type\":\"server_error\"}}\n\n";
+    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[
+        HELLO, error, STOP, DONE,
+    ])));
+
+    let answer = harness.read(&streamed()).await;
+
+    assert!(
+        answer.text.contains("\"code\":\"upstream_error\""),
+        "{}",
+        answer.text
+    );
+    assert!(!answer.text.contains("sk-abc"), "{}", answer.text);
+    assert!(!answer.text.contains("[DONE]"), "{}", answer.text);
+    assert_eq!(harness.outcome().status, Status::Error);
+}
+
+#[tokio::test]
+async fn a_silent_provider_is_given_up_in_band() {
+    let provider = FaultyProvider::always(Script::open_stream(&[HELLO]).then(Step::Hang));
+    let timeouts = "timeouts = { idle_seconds = 0.3 }";
+    let harness = Harness::new(&catalog_of(&[provider.base_url()], timeouts, ""));
+
+    let answer = harness.read(&streamed()).await;
+
+    assert!(
+        answer.text.contains("\"code\":\"upstream_timeout\""),
+        "{}",
+        answer.text
+    );
+    assert_eq!(harness.outcome().status, Status::Timeout);
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_its_total_time() {
+    let endless = Script::open_stream(&[]).then(Step::Forever(HELLO.into(), Duration::from_millis(20)));
+    let provider = FaultyProvider::always(endless);
+    let timeouts = "timeouts = { stream_total_seconds = 0.5 }";
+    let harness = Harness::new(&catalog_of(&[provider.base_url()], timeouts, ""));
+
+    let answer = harness.read(&streamed()).await;
+
+    assert!(
+        answer.text.contains("\"code\":\"upstream_timeout\""),
+        "{}",
+        answer.text
+    );
+    assert_eq!(harness.outcome().status, Status::Timeout);
+}
+
+#[tokio::test]
+async fn silence_is_filled_with_comments_when_asked_for() {
+    let slow = Script::open_stream(&[HELLO]).then(Step::Pause(Duration::from_millis(500)));
+    let slow = slow
+        .then(Step::Chunk([STOP, DONE].concat().into()))
+        .then(Step::End);
+    let provider = FaultyProvider::always(slow);
+    let read = async |keep_alive| {
+        let settings = GatewaySettings {
+            keep_alive,
+            ..GatewaySettings::default()
+        };
+        Harness::with(&catalog(&[&provider], ""), settings)
+            .read(&streamed())
+            .await
+            .text
+    };
+
+    let with = read(Some(Duration::from_millis(100))).await;
+    let without = read(None).await;
+
+    assert!(with.contains(": keep-alive\n\n"), "{with}");
+    assert_eq!(with.replace(": keep-alive\n\n", ""), without);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_cancels_the_provider_within_a_fifth_of_a_second() {
+    let endless = Script::open_stream(&[HELLO]).then(Step::Forever(HELLO.into(), Duration::from_millis(20)));
+    let provider = FaultyProvider::always(endless);
+    let harness = Harness::over(&provider);
+    let mut stream = stream_of(harness.chat(&streamed()).await.unwrap());
+    piece(&mut stream).await;
+
+    drop(stream);
+    let left = Instant::now();
+    // The runtime must run for the connection to close.
+    let abandoned = tokio::task::spawn_blocking(move || {
+        provider.wait_for("the call to be cancelled", |seen| seen.abandoned.first().copied())
+    });
+    let abandoned = abandoned.await.unwrap();
+
+    assert!(abandoned.saturating_duration_since(left) < Duration::from_millis(200));
+    let outcome = harness.outcome();
+    assert_eq!(
+        (outcome.status, outcome.error),
+        (Status::Cancelled, Some("cancelled"))
+    );
+    assert_eq!(outcome.usage_source, UsageSource::Estimate);
+    assert_eq!(outcome.cost.picodollars(), 0);
+    let series = r#"model_inference_requests_total{provider="p0",model="m",status="cancelled"}"#;
+    assert_eq!(harness.metric(series), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_cancels_the_provider_too() {
+    for body in [request(), streamed()] {
+        let provider = FaultyProvider::always(Script::of([Step::Hang]));
+        let harness = Harness::over(&provider);
+        let waiting = tokio::time::timeout(Duration::from_millis(300), harness.chat(&body));
+
+        assert!(waiting.await.is_err());
+        let left = Instant::now();
+        let abandoned = tokio::task::spawn_blocking(move || {
+            provider.wait_for("the call to be cancelled", |seen| seen.abandoned.first().copied())
+        });
+
+        assert!(abandoned.await.unwrap().saturating_duration_since(left) < Duration::from_millis(200));
+        assert_eq!(harness.outcome().status, Status::Cancelled);
+        assert_eq!(harness.outcome().attempts, 1);
+    }
+}
+
+#[tokio::test]
+async fn garbage_for_ever_ends_the_call_in_bounded_memory() {
+    let lines = Script::open_stream(&[]).then(Step::Forever(
+        b"\x00\xff nonsense\n".repeat(1_000),
+        Duration::ZERO,
+    ));
+    let line = Script::open_stream(&[]).then(Step::Forever(vec![b'x'; 64 * 1024], Duration::ZERO));
+    let comments =
+        Script::open_stream(&[]).then(Step::Forever(b": still here\n\n".repeat(100), Duration::ZERO));
+    for endless in [lines, line, comments] {
+        let harness = Harness::over(&FaultyProvider::always(endless));
+
+        let answer = harness.read(&streamed()).await;
+
+        answer.expect_error(502, "api_error", Some("upstream_error"));
+    }
+}
+
+#[tokio::test]
+async fn garbage_after_the_first_byte_ends_the_stream() {
+    let line = Script::open_stream(&[HELLO]).then(Step::Forever(vec![b'x'; 64 * 1024], Duration::ZERO));
+    let text =
+        Script::open_stream(&[HELLO]).then(Step::Forever(b"data: nonsense\n\n".to_vec(), Duration::ZERO));
+    for endless in [line, text] {
+        let harness = Harness::over(&FaultyProvider::always(endless));
+
+        let answer = harness.read(&streamed()).await;
+
+        assert!(answer.text.starts_with(HELLO));
+        assert!(
+            answer.text.contains("\"code\":\"upstream_error\""),
+            "{}",
+            answer.text
+        );
+        assert!(answer.text.len() < 10_000, "{}", answer.text.len());
+        assert_eq!(harness.outcome().status, Status::Error);
+    }
+}
+
+#[tokio::test]
+async fn missing_usage_is_guessed_apart_and_costs_nothing() {
+    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[
+        ROLE, HELLO, HELLO, STOP, DONE,
+    ])));
+
+    harness.read(&streamed()).await;
+
+    let outcome = harness.outcome();
+    assert_eq!(
+        (outcome.usage_source, outcome.tokens.output),
+        (UsageSource::Estimate, 2)
+    );
+    assert_eq!(outcome.cost.picodollars(), 0);
+    let tokens = |kind: &str| {
+        harness.metric(&format!(
+            "tokens_used_total{{provider=\"p0\",model=\"m\",token_type=\"{kind}\"}}"
+        ))
+    };
+    assert_eq!(
+        (tokens("output"), tokens("estimated_output")),
+        (Some(0.0), Some(2.0))
+    );
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_stream() {
+    let provider = FaultyProvider::always(whole());
+    let harness = Harness::over(&provider);
+
+    for _ in 0..20 {
+        harness.read(&streamed()).await;
+    }
+
+    // The end of a body may come after the next call has begun.
+    let connections = provider.wait_for("the connections", |seen| Some(seen.connections));
+    assert!(connections < 5, "{connections}");
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_waited_for_and_holds_little() {
+    let endless = Script::open_stream(&[]).then(Step::Forever(HELLO.repeat(100).into(), Duration::ZERO));
+    let provider = FaultyProvider::always(endless);
+    let harness = Harness::over(&provider);
+    let mut stream = stream_of(harness.chat(&streamed()).await.unwrap());
+
+    let mut largest = 0;
+    for _ in 0..50 {
+        largest = largest.max(piece(&mut stream).await.len());
+    }
+
+    assert!(largest <= 1024 * 1024, "{largest}");
+}
+
+#[tokio::test]
+async fn the_echo_provider_streams_word_by_word() {
+    let harness = Harness::new(&Catalog::echo());
+    let body =
+        json!({"model": "echo", "stream": true, "messages": [{"role": "user", "content": "one two three"}]});
+    let mut stream = stream_of(harness.chat(&body).await.unwrap());
+
+    let mut pieces = Vec::new();
+    while let Some(Ok(piece)) = futures_util::StreamExt::next(&mut stream).await {
+        pieces.push(piece);
+    }
+
+    assert_eq!(pieces.len(), 6, "role, three words, end, done: {pieces:?}");
+    assert_eq!(harness.outcome().tokens.output, 3);
+}

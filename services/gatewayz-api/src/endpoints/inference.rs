@@ -1,0 +1,250 @@
+//! `/v1/*`: OpenAI's API over the models of the catalog.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use actix_web::rt::time::timeout;
+use actix_web::web::{Bytes, Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use gatewayz_inference::{Admitted, Answer, ApiKeys, Body, Call, Gateway, InferenceError, InferenceOutcome};
+use gatewayz_logging::Members;
+use gatewayz_metrics::Exemplar;
+use gatewayz_telemetry::RequestFields;
+use gatewayz_tracing::current_context;
+use serde_json::{Value, json};
+
+use crate::openai;
+use crate::state::State;
+
+/// A client that has not sent its body by then is turned away.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What one worker needs to answer calls.
+pub struct Inference {
+    /// With connections of this worker's own.
+    gateway: Option<Gateway>,
+    api_keys: Arc<ApiKeys>,
+    open_without_keys: bool,
+    body_max_bytes: usize,
+}
+
+impl Inference {
+    /// For the worker on whose thread this runs.
+    #[must_use]
+    pub fn of_worker(state: &State) -> Self {
+        let settings = &state.settings.inference;
+        let own = |gateway: &Gateway| {
+            gateway.with_own_connections().unwrap_or_else(|error| {
+                tracing::error!(%error, "A worker shares the connections of the others");
+                gateway.clone()
+            })
+        };
+        Self {
+            gateway: state.gateway.as_ref().map(own),
+            api_keys: Arc::clone(&settings.api_keys),
+            open_without_keys: settings.open_without_keys,
+            body_max_bytes: settings.body_max_bytes,
+        }
+    }
+
+    /// The gateway, for a caller who may use it.
+    fn admit(&self, request: &HttpRequest) -> Result<(&Gateway, Option<Admitted>), InferenceError> {
+        let admitted = if self.api_keys.is_empty() && self.open_without_keys {
+            None
+        } else {
+            let key = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+            Some(self.api_keys.admit(key)?)
+        };
+        let gateway = self.gateway.as_ref().ok_or(InferenceError::NotConfigured)?;
+        Ok((gateway, admitted))
+    }
+
+    async fn read(&self, payload: Payload) -> Result<Bytes, HttpResponse> {
+        let limit_bytes = self.body_max_bytes;
+        match timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit_bytes)).await {
+            Ok(Ok(Ok(body))) => Ok(body),
+            Ok(Ok(Err(_))) => Err(openai::error(
+                StatusCode::BAD_REQUEST,
+                "The body of the request broke off.",
+            )),
+            Ok(Err(_)) => Err(respond(InferenceError::TooLarge { limit_bytes }.answer())),
+            Err(_) => Err(openai::error(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body of the request did not come in time.",
+            )),
+        }
+    }
+}
+
+/// `POST /v1/chat/completions`.
+pub async fn chat(request: HttpRequest, payload: Payload, inference: Data<Inference>) -> HttpResponse {
+    infer(&request, payload, &inference, async |gateway, body, call| {
+        gateway.chat(body, call).await
+    })
+    .await
+}
+
+/// `POST /v1/embeddings`.
+pub async fn embeddings(request: HttpRequest, payload: Payload, inference: Data<Inference>) -> HttpResponse {
+    infer(&request, payload, &inference, async |gateway, body, call| {
+        gateway.embeddings(body, call).await
+    })
+    .await
+}
+
+/// `GET /v1/models`.
+pub async fn models(request: HttpRequest, inference: Data<Inference>) -> HttpResponse {
+    match inference.admit(&request) {
+        Ok((gateway, admitted)) => limited(respond(gateway.models()), admitted.as_ref()),
+        Err(error) => respond(error.answer()),
+    }
+}
+
+/// `GET /v1/models/{model}`.
+pub async fn model(request: HttpRequest, model: Path<String>, inference: Data<Inference>) -> HttpResponse {
+    match inference.admit(&request) {
+        Ok((gateway, admitted)) => {
+            let answer = gateway
+                .model(&decoded(&model))
+                .unwrap_or_else(|error| error.answer());
+            limited(respond(answer), admitted.as_ref())
+        }
+        Err(error) => respond(error.answer()),
+    }
+}
+
+/// The router leaves an encoded slash, which ids may have, as it is.
+fn decoded(id: &str) -> String {
+    id.replace("%2F", "/").replace("%2f", "/").replace("%25", "%")
+}
+
+async fn infer(
+    request: &HttpRequest,
+    payload: Payload,
+    inference: &Inference,
+    run: impl AsyncFnOnce(&Gateway, Bytes, Call) -> Result<Answer, InferenceError>,
+) -> HttpResponse {
+    // Whoever may not call does not get its body read.
+    let (gateway, admitted) = match inference.admit(request) {
+        Ok(admitted) => admitted,
+        Err(error) => return respond(error.answer()),
+    };
+    let body = match inference.read(payload).await {
+        Ok(body) => body,
+        Err(refusal) => return limited(refusal, admitted.as_ref()),
+    };
+    let call = call(request, admitted.as_ref());
+    let answer = run(gateway, body, call)
+        .await
+        .unwrap_or_else(|error| error.answer());
+    limited(respond(answer), admitted.as_ref())
+}
+
+fn call(request: &HttpRequest, admitted: Option<&Admitted>) -> Call {
+    let context = current_context().filter(|context| context.flags.is_sampled());
+    let mut call = Call::default();
+    call.exemplar = context.map(|context| Exemplar {
+        trace_id: context.trace_id.to_bytes(),
+        span_id: Some(context.span_id.to_bytes()),
+        timestamp_nanos: 0,
+    });
+    call.tenant = admitted.map(|admitted| Arc::clone(&admitted.name));
+    if let Some(fields) = RequestFields::current() {
+        let api_key = call.tenant.clone();
+        call.observer = Some(Box::new(move |outcome: &InferenceOutcome| {
+            fields.set(|members| describe(outcome, api_key.as_deref(), members));
+        }));
+    }
+    for (name, value) in request.headers() {
+        call.header(name.as_str(), value.as_bytes());
+    }
+    call
+}
+
+/// The call's fields on the line of its request. No prompt and no answer is in it.
+fn describe(outcome: &InferenceOutcome, api_key: Option<&str>, members: &mut Members) {
+    members.text("model", &outcome.model);
+    members.text("provider", &outcome.provider);
+    members.text("inference_status", outcome.status.as_str());
+    if let Some(error) = outcome.error {
+        members.text("inference_error", error);
+    }
+    members.integer("input_tokens", outcome.tokens.input);
+    members.integer("cached_tokens", outcome.tokens.cached);
+    members.integer("output_tokens", outcome.tokens.output);
+    members.text("usage_source", outcome.usage_source.as_str());
+    members.number("cost_usd", outcome.cost.usd());
+    members.text("cache", outcome.cache.as_str());
+    members.integer("attempts", u64::from(outcome.attempts));
+    if let Some(time) = outcome.time_to_first_token {
+        members.number("time_to_first_token_ms", time.as_secs_f64() * 1e3);
+    }
+    if let Some(reason) = outcome.finish_reason {
+        members.text("finish_reason", reason);
+    }
+    if let Some(api_key) = api_key {
+        members.text("api_key", api_key);
+    }
+}
+
+fn respond(answer: Answer) -> HttpResponse {
+    let status = StatusCode::from_u16(answer.status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut builder = HttpResponse::build(status);
+    let mut response = match answer.body {
+        Body::Bytes(body) => builder.body(body),
+        Body::Stream(events) => builder.streaming(events),
+    };
+    copy(&answer.headers, response.headers_mut());
+    response
+}
+
+/// Tells the caller where its key stands.
+fn limited(mut response: HttpResponse, admitted: Option<&Admitted>) -> HttpResponse {
+    if let Some(limit) = admitted.and_then(|admitted| admitted.rate_limit) {
+        let mut headers = http::HeaderMap::new();
+        limit.write(&mut headers);
+        copy(&headers, response.headers_mut());
+    }
+    response
+}
+
+/// actix-web has header types of its own.
+fn copy(from: &http::HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            to.insert(name, value);
+        }
+    }
+}
+
+/// The part of a chat body that the gateway reads; everything else goes to the provider as it is.
+#[must_use]
+pub fn chat_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": { "type": "string", "description": "An id of /v1/models." },
+            "messages": { "type": "array", "minItems": 1, "items": { "type": "object" } },
+            "stream": { "type": "boolean" },
+            "stream_options": { "type": "object", "properties": { "include_usage": { "type": "boolean" } } },
+        },
+    })
+}
+
+/// The same for embeddings.
+#[must_use]
+pub fn embeddings_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["model", "input"],
+        "properties": {
+            "model": { "type": "string", "description": "An id of /v1/models." },
+            "input": { "oneOf": [{ "type": "string" }, { "type": "array", "minItems": 1 }] },
+        },
+    })
+}
