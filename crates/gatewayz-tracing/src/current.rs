@@ -8,6 +8,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::sync::Arc;
 
+use gatewayz_delivery::delivering;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Span, Subscriber};
@@ -127,7 +128,9 @@ impl Subscriber for RequestSubscriber {
     }
 
     fn event_enabled(&self, event: &Event<'_>) -> bool {
-        self.inner.event_enabled(event)
+        // The clients that carry records out would make records of each delivery, which would be carried out too.
+        let wanted = delivering().is_none() || event.metadata().target().starts_with("gatewayz");
+        wanted && self.inner.event_enabled(event)
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -159,9 +162,9 @@ impl Subscriber for RequestSubscriber {
             return current;
         };
         let span = request.stand_in();
-        match (span.id(), span.metadata()) {
-            (Some(id), Some(metadata)) => Current::new(id, metadata),
-            _ => current,
+        match span.as_ref().and_then(|span| span.id().zip(span.metadata())) {
+            Some((id, metadata)) => Current::new(id, metadata),
+            None => current,
         }
     }
 }

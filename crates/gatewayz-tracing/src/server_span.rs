@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use opentelemetry::trace::SpanKind;
 use tracing::Span;
 
+use crate::current::RequestSubscriber;
 use crate::encode::{self, ATTRIBUTES_MAX, StatusCode};
 use crate::tracer::{SpanIdentity, Tracer};
 
@@ -172,16 +173,23 @@ impl ServerSpan {
     }
 
     /// The `tracing` span that stands for it, opened on first demand.
-    pub(crate) fn stand_in(self: &Arc<Self>) -> Span {
-        self.touched.store(true, Ordering::Release);
+    ///
+    /// `None` while another thread has a scoped subscriber: `tracing` hides every subscriber from code that runs
+    /// inside one then, so the span would be nobody's.
+    pub(crate) fn stand_in(self: &Arc<Self>) -> Option<Span> {
         let mut stand_in = lock(&self.stand_in);
-        let span = stand_in.get_or_insert_with(|| {
+        if stand_in.is_none() {
             PENDING.set(Some(Arc::clone(self)));
             let span = tracing::info_span!(target: "gatewayz::request", parent: None, "request");
             PENDING.set(None);
-            span
-        });
-        span.clone()
+            let is_ours = span.with_subscriber(|(_, dispatch)| dispatch.is::<RequestSubscriber>());
+            if is_ours != Some(true) {
+                return None;
+            }
+            self.touched.store(true, Ordering::Release);
+            *stand_in = Some(span);
+        }
+        stand_in.clone()
     }
 
     pub(crate) fn take_pending() -> Option<Arc<Self>> {
