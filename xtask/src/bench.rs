@@ -1,9 +1,11 @@
 //! `bench`: what a request costs on top of bare actix-web (workload W), and what the service costs at rest.
 
+mod answer;
 mod delivery;
 mod facts;
 mod faults;
 mod idle;
+mod inference;
 mod instructions;
 mod load;
 mod peers;
@@ -47,6 +49,8 @@ enum Measurement {
     Faults,
     /// First answer, resident memory and CPU without requests.
     Idle,
+    /// What a call of /v1/chat/completions costs on top of a plain proxy, and 1,000 open streams.
+    Inference,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +93,9 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<bool> {
     }
     if wanted(Measurement::Faults) {
         passed &= faults::measure(root, &target, scale)?;
+    }
+    if wanted(Measurement::Inference) {
+        passed &= inference::measure(root, &target, scale)?;
     }
     Ok(passed)
 }

@@ -42,9 +42,10 @@ enum Task {
     /// Run `ci`, then every test and doctest.
     ///
     /// The last line of the output is `N passed, N failed, N skipped`. A test that misses a tool (Prometheus,
-    /// Python's OpenMetrics parser) skips itself and is named at the end. Exits 1 when anything failed.
+    /// Python's OpenMetrics parser, OpenAI's SDKs) skips itself and is named at the end. Exits 1 when anything failed.
     Test {
-        /// Install what the checks need: cargo-deny, Prometheus (Debian, as root), a Python venv in target/venv.
+        /// Install what the checks need: cargo-deny, Prometheus (Debian, as root), Python packages in target/venv,
+        /// Node packages in target/node.
         #[arg(long)]
         install: bool,
         /// Run the slow tests too, those marked `#[ignore]`.

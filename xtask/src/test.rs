@@ -25,18 +25,22 @@ pub(crate) fn test(root: &Path, install: bool, all: bool) -> Result<bool> {
     let mut report = Report::default();
     report.run("prometheus", || tools::prometheus(root, install));
     report.run("python", || tools::python_environment(root, install));
+    report.run("node", || tools::node_packages(root, install));
     // The tests that miss a tool skip themselves and are counted then.
     let missing_tools = report.skipped_count();
     ci::steps(&mut report, root, install);
 
     // Faults are measured on what is deployed; a debug build would be slower and larger than it.
     report.run("release", || build_release(root));
-    let python = tools::python(root);
+    let (python, node) = (tools::python(root), tools::node(root));
     let with_tools = |mut command: Command| {
         command.env("GATEWAYZ_SKIP_FILE", &skip_file);
         command.env("GATEWAYZ_API_BINARY", release_binary(root));
         if let Some(python) = &python {
             command.env("GATEWAYZ_PYTHON", python);
+        }
+        if let Some(node) = &node {
+            command.env("GATEWAYZ_NODE", node);
         }
         command
     };

@@ -1,17 +1,20 @@
 //! Programs that checks need and that may be missing: found, installed on request, or named.
 
+mod node;
+mod python;
+
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::command::{answers, command, succeeds};
-use crate::scratch;
 use crate::steps::Outcome;
 
-/// The strict OpenMetrics parser; pinned because tests state what it accepts.
-const PROMETHEUS_CLIENT: &str = "prometheus_client==0.26.0";
+pub(crate) use node::{node, node_packages};
+pub(crate) use python::{python, python_environment};
+
 const DENY_INSTALL: [&str; 5] = ["install", "cargo-deny", "--locked", "--version", "0.20.2"];
 const PROMETHEUS_INSTALL: [&str; 4] = ["install", "-y", "--no-install-recommends", "prometheus"];
 
@@ -60,60 +63,6 @@ pub(crate) fn prometheus(root: &Path, install: bool) -> Result<Outcome> {
     }
     stop_prometheus_service(root);
     Ok(has_prometheus().into())
-}
-
-/// The Python of `target/venv` when it has the strict OpenMetrics parser.
-pub(crate) fn python(root: &Path) -> Option<PathBuf> {
-    let python = scratch(root).join("venv/bin/python");
-    answers(&python, &["-c", "import prometheus_client.openmetrics.parser"]).then_some(python)
-}
-
-/// Finds the Python environment, or creates it.
-///
-/// # Errors
-/// When Python cannot be started.
-pub(crate) fn python_environment(root: &Path, install: bool) -> Result<Outcome> {
-    if python(root).is_some() {
-        return Ok(Outcome::Passed);
-    }
-    let by_hand =
-        format!("python3 -m venv target/venv && target/venv/bin/python -m pip install {PROMETHEUS_CLIENT}");
-    if !install {
-        return Ok(Outcome::Skipped(format!("target/venv is missing: {by_hand}")));
-    }
-    let directory = scratch(root).join("venv");
-    let path = directory
-        .to_str()
-        .context("read the path of the workspace as UTF-8")?;
-    let create = ["-m", "venv", "--clear", path];
-    if !answers("python3", &["-c", "import ensurepip, venv"]) && is_debian_root() {
-        apt(root, &["update"])?;
-        apt(
-            root,
-            &[
-                "install",
-                "-y",
-                "--no-install-recommends",
-                "python3",
-                "python3-venv",
-            ],
-        )?;
-    }
-    let pip = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        PROMETHEUS_CLIENT,
-    ];
-    let python_path = directory.join("bin/python");
-    let installed = succeeds(&mut command(root, "python3", &create))?
-        && succeeds(&mut command(root, &python_path.to_string_lossy(), &pip))?;
-    if !installed {
-        return Ok(Outcome::Skipped(format!("the installation failed: {by_hand}")));
-    }
-    Ok(python(root).is_some().into())
 }
 
 fn has_prometheus() -> bool {

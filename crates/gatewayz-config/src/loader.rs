@@ -112,6 +112,10 @@ impl Loader {
 /// A secret in the environment of this process whose name is only known while it runs, such as one that a file names.
 ///
 /// `None` when it is unset, empty, or not text.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this crate is where the environment is read"
+)]
 pub fn process_secret(name: &str) -> Option<SecretString> {
     let value = std::env::var(name).ok()?;
     let value = value.trim();

@@ -121,26 +121,22 @@ impl Attempts<'_> {
         {
             return Next::Try(index);
         }
-        let failed = places.iter().enumerate().find_map(|(index, place)| match place {
-            Place::Failed { wait } => Some((index, wait.unwrap_or_else(|| backoff(attempts)))),
-            Place::Fresh | Place::Excluded => None,
-        });
-        match failed {
-            Some((index, wait)) if wait <= LONGEST_WAIT && self.has_time(drawn, index, started, wait) => {
-                if self.budget.take(now) {
-                    Next::WaitAndTry(index, wait)
-                } else {
-                    Next::GiveUp
-                }
-            }
+        let failed = drawn
+            .iter()
+            .zip(places)
+            .enumerate()
+            .filter_map(|(index, (candidate, place))| {
+                let Place::Failed { wait } = place else {
+                    return None;
+                };
+                let wait = wait.unwrap_or_else(|| backoff(attempts));
+                let has_time = started.elapsed() + wait < one::total(self.request, candidate);
+                (wait <= LONGEST_WAIT && has_time && is_up(candidate, now)).then_some((index, wait))
+            });
+        match failed.min_by_key(|(_, wait)| *wait) {
+            Some((index, wait)) if self.budget.take(now) => Next::WaitAndTry(index, wait),
             Some(_) | None => Next::GiveUp,
         }
-    }
-
-    fn has_time(&self, drawn: &[&Arc<Candidate>], index: usize, started: Instant, wait: Duration) -> bool {
-        drawn
-            .get(index)
-            .is_some_and(|candidate| started.elapsed() + wait < one::total(self.request, candidate))
     }
 }
 

@@ -87,7 +87,11 @@ fn start(peer: Peer, target: &Path, receiver: &Receiver) -> Result<(Server, Dura
     Ok((server, took))
 }
 
-fn resident_mib(process: u32) -> Result<f64> {
+/// Resident memory of a process.
+///
+/// # Errors
+/// When `/proc` does not show it.
+pub(crate) fn resident_mib(process: u32) -> Result<f64> {
     let status =
         fs::read_to_string(format!("/proc/{process}/status")).context("read the memory of the server")?;
     let kib: f64 = status

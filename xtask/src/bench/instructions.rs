@@ -24,10 +24,7 @@ const WARM_UP: u64 = 500;
 /// # Errors
 /// When valgrind is missing or a run fails.
 pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<bool> {
-    ensure!(
-        answers("valgrind", &["--version"]),
-        "count instructions: valgrind is missing; on Debian: apt-get install valgrind"
-    );
+    require_valgrind()?;
     let (few, many) = match scale {
         Scale::Quick => (1_000, 5_000),
         Scale::Full => (2_000, 12_000),
@@ -72,25 +69,44 @@ pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<boo
 fn count(peer: Peer, requests: u64, target: &Path) -> Result<(u64, Facts)> {
     let receiver = Receiver::counting();
     let profile = target.join(format!("bench-{}-{requests}.callgrind", peer.name()));
-    let wrapper = [
-        "valgrind".to_owned(),
-        "--tool=callgrind".to_owned(),
-        "--quiet".to_owned(),
-        format!("--callgrind-out-file={}", profile.display()),
-    ];
-    let server = Server::start(&mut peer.command(&wrapper, target, &receiver)?)?;
+    let server = Server::start(&mut peer.command(&callgrind(&profile), target, &receiver)?)?;
     let mut load = Load::connect(server.address, CONNECTIONS)?;
     load.run(Until::Requests(WARM_UP))?;
     load.run(Until::Requests(requests))?;
     drop(load);
     let facts = Facts::gather(peer, WARM_UP + requests, server, &receiver)?;
-    let text = fs::read_to_string(&profile).with_context(|| format!("read {}", profile.display()))?;
+    Ok((total(&profile)?, facts))
+}
+
+/// # Errors
+/// When valgrind is missing.
+pub(crate) fn require_valgrind() -> Result<()> {
+    ensure!(
+        answers("valgrind", &["--version"]),
+        "count instructions: valgrind is missing; on Debian: apt-get install valgrind"
+    );
+    Ok(())
+}
+
+/// What is put before a command to count its instructions into `profile`.
+pub(crate) fn callgrind(profile: &Path) -> [String; 4] {
+    [
+        "valgrind".to_owned(),
+        "--tool=callgrind".to_owned(),
+        "--quiet".to_owned(),
+        format!("--callgrind-out-file={}", profile.display()),
+    ]
+}
+
+/// All instructions that a profile tells of.
+///
+/// # Errors
+/// When there is no such profile, or no total in it.
+pub(crate) fn total(profile: &Path) -> Result<u64> {
+    let text = fs::read_to_string(profile).with_context(|| format!("read {}", profile.display()))?;
     let total = text
         .lines()
         .find_map(|line| line.strip_prefix("totals: "))
         .context("find the total in the profile")?;
-    Ok((
-        total.trim().parse().context("read the total of the profile")?,
-        facts,
-    ))
+    total.trim().parse().context("read the total of the profile")
 }

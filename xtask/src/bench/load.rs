@@ -1,5 +1,6 @@
 //! The load: keep-alive connections in a closed loop on one thread, one request in flight on each.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -7,13 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::answer::Answer;
+
 /// The request of workload W.
 const REQUEST: &[u8] =
     b"GET /api/users/1 HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n";
 /// Longest time without a single answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest answer that is read.
-const ANSWER_MAX_BYTES: usize = 16 * 1024;
+/// Most that is taken from a connection in one turn.
+const READ_BYTES: usize = 16 * 1024;
 
 /// How long requests are made.
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +31,11 @@ pub(crate) enum Until {
 #[derive(Debug)]
 pub(crate) struct Load {
     streams: Vec<TcpStream>,
+    request: Cow<'static, [u8]>,
 }
 
 impl Load {
-    /// Opens the connections.
+    /// Opens the connections, for requests of workload W.
     ///
     /// # Errors
     /// When nobody listens there.
@@ -43,7 +47,16 @@ impl Load {
             Ok(stream)
         };
         let streams = (0..connections).map(connect).collect::<Result<_>>()?;
-        Ok(Self { streams })
+        Ok(Self {
+            streams,
+            request: Cow::Borrowed(REQUEST),
+        })
+    }
+
+    /// Makes this request instead, head and body.
+    pub(crate) fn asking(mut self, request: Vec<u8>) -> Self {
+        self.request = Cow::Owned(request);
+        self
     }
 
     /// Makes requests, the next on a connection as soon as its answer is whole, and returns how many were answered.
@@ -64,7 +77,8 @@ impl Load {
             .iter()
             .map(|stream| PollFd::new(stream, PollFlags::IN))
             .collect();
-        let mut received = vec![Vec::with_capacity(1024); self.streams.len()];
+        let mut answers: Vec<Answer> = self.streams.iter().map(|_| Answer::default()).collect();
+        let mut buffer = vec![0; READ_BYTES];
         let mut sent_at = vec![Instant::now(); self.streams.len()];
         let mut latencies = Vec::new();
         let mut sent = 0;
@@ -74,7 +88,7 @@ impl Load {
         };
         for mut stream in &self.streams {
             if goes_on(sent) {
-                stream.write_all(REQUEST).context("send a request")?;
+                stream.write_all(&self.request).context("send a request")?;
                 sent += 1;
             }
         }
@@ -87,18 +101,18 @@ impl Load {
             ensure!(count > 0, "wait for answers: none within {PATIENCE:?}");
             let connections = ready
                 .iter()
-                .zip(&mut received)
+                .zip(&mut answers)
                 .zip(&mut sent_at)
                 .zip(&self.streams);
-            for (((ready, received), sent_at), mut stream) in connections {
-                if ready.revents().is_empty() || !read_answer(stream, received)? {
+            for (((ready, answer), sent_at), mut stream) in connections {
+                if ready.revents().is_empty() || !read_some(stream, &mut buffer, answer)? {
                     continue;
                 }
                 let now = Instant::now();
                 latencies.push(now - *sent_at);
                 *sent_at = now;
                 if goes_on(sent) {
-                    stream.write_all(REQUEST).context("send a request")?;
+                    stream.write_all(&self.request).context("send a request")?;
                     sent += 1;
                 }
             }
@@ -107,76 +121,12 @@ impl Load {
     }
 }
 
-/// Reads what is there; `true` when that completes an answer.
-fn read_answer(mut stream: &TcpStream, received: &mut Vec<u8>) -> Result<bool> {
-    let mut buffer = [0; 4096];
-    match stream.read(&mut buffer) {
+/// Reads what is there; `true` when that completes the answer.
+fn read_some(mut stream: &TcpStream, buffer: &mut [u8], answer: &mut Answer) -> Result<bool> {
+    match stream.read(buffer) {
         Ok(0) => bail!("read an answer: the server closed the connection"),
-        Ok(length) => received.extend_from_slice(buffer.get(..length).unwrap_or_default()),
-        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-        Err(error) => return Err(error).context("read an answer"),
-    }
-    ensure!(
-        received.len() <= ANSWER_MAX_BYTES,
-        "read an answer: it is too long"
-    );
-    let Some(length) = answer_length(received)? else {
-        return Ok(false);
-    };
-    ensure!(received.len() <= length, "read an answer: more than one came");
-    if received.len() < length {
-        return Ok(false);
-    }
-    received.clear();
-    Ok(true)
-}
-
-/// Length of the answer with its head; `None` while the head is not whole.
-fn answer_length(received: &[u8]) -> Result<Option<usize>> {
-    let Some(end) = received.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return Ok(None);
-    };
-    let head =
-        str::from_utf8(received.get(..end).unwrap_or_default()).context("read the head of an answer")?;
-    ensure!(
-        head.starts_with("HTTP/1.1 200 "),
-        "read an answer: {}",
-        head.lines().next().unwrap_or_default()
-    );
-    let length: usize = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .context("read an answer: no length")?
-        .1
-        .trim()
-        .parse()
-        .context("read the length of an answer")?;
-    Ok(Some(end + 4 + length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::answer_length;
-
-    #[test]
-    fn an_answer_is_whole_with_the_last_byte_of_its_announced_length() {
-        let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 5\r\n";
-        let whole = [head.as_slice(), b"\r\nhello"].concat();
-
-        let before = answer_length(head).unwrap();
-        let after = answer_length(&whole).unwrap();
-
-        assert_eq!(before, None);
-        assert_eq!(after, Some(whole.len()));
-    }
-
-    #[test]
-    fn another_status_ends_the_run() {
-        let answer = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
-
-        let error = answer_length(answer).unwrap_err();
-
-        assert!(error.to_string().contains("503"), "{error}");
+        Ok(length) => answer.take(buffer.get(..length).unwrap_or_default()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error).context("read an answer"),
     }
 }

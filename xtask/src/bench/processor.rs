@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use super::{CONNECTIONS, Scale};
 /// Most CPU time of a request, as a multiple of bare.
 const MUST_RATIO: f64 = 1.5;
 /// Ratios that are farther apart than this share of their median say nothing.
-const SPREAD_MAX: f64 = 0.15;
+pub(crate) const SPREAD_MAX: f64 = 0.15;
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// Measures the peers in turns and holds the service against its limit.
@@ -119,14 +120,21 @@ struct Turn {
 }
 
 /// The two cores of the measurement.
-struct Cores {
+#[derive(Debug)]
+pub(crate) struct Cores {
     all: CpuSet,
-    server: usize,
-    load: usize,
+    /// That of the measured process.
+    pub(crate) server: usize,
+    /// That of everything else.
+    pub(crate) load: usize,
 }
 
 impl Cores {
-    fn choose() -> Result<Self> {
+    /// The first two that this process may use.
+    ///
+    /// # Errors
+    /// When there is one only.
+    pub(crate) fn choose() -> Result<Self> {
         let all = sched_getaffinity(None).context("read the cores of this process")?;
         let mut usable = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core));
         let (load, server) = (usable.next(), usable.next());
@@ -145,14 +153,7 @@ impl Cores {
         pin(self.load)?;
         let receiver = Receiver::counting();
         let mut command = peer.command(&[], target, &receiver)?;
-        // A process starts on the cores of the thread that makes it.
-        let server = thread::scope(|scope| {
-            let start = scope.spawn(|| {
-                pin(self.server)?;
-                Server::start(&mut command)
-            });
-            start.join().map_err(|_| anyhow::anyhow!("start the server"))?
-        })?;
+        let server = self.start(&mut command)?;
         let mut load = Load::connect(server.address, CONNECTIONS)?;
         let warm = load.run(Until::Time(Instant::now() + WARM_UP))?;
         let (cpu_before, started) = (used(server.id())?, Instant::now());
@@ -166,12 +167,35 @@ impl Cores {
         })
     }
 
-    fn release(&self) -> Result<()> {
+    /// Starts a server on its core.
+    ///
+    /// # Errors
+    /// When it does not start there.
+    pub(crate) fn start(&self, command: &mut Command) -> Result<Server> {
+        // A process starts on the cores of the thread that makes it.
+        thread::scope(|scope| {
+            let start = scope.spawn(|| {
+                pin(self.server)?;
+                Server::start(command)
+            });
+            start.join().map_err(|_| anyhow::anyhow!("start the server"))?
+        })
+    }
+
+    /// Lets this thread run on all cores again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub(crate) fn release(&self) -> Result<()> {
         sched_setaffinity(None, &self.all).context("take the cores of this process back")
     }
 }
 
-fn pin(core: usize) -> Result<()> {
+/// Keeps this thread, and what it starts from now on, on one core.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn pin(core: usize) -> Result<()> {
     let mut only = CpuSet::new();
     only.set(core);
     sched_setaffinity(None, &only).with_context(|| format!("move to core {core}"))

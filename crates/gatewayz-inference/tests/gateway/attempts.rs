@@ -79,6 +79,19 @@ async fn repeats_stay_within_the_budget() {
 }
 
 #[tokio::test]
+async fn a_provider_that_asks_for_a_long_wait_does_not_hold_up_the_other() {
+    let limited = FaultyProvider::always(Script::whole(429, &[("retry-after", "60")], "{}"));
+    let flaky = good();
+    flaky.next(Script::json(500, "{}"));
+    let harness = Harness::new(&catalog(&[&limited, &flaky], ""));
+
+    let answer = harness.read(&request()).await;
+
+    assert_eq!(answer.status, 200);
+    assert_eq!((limited.requests().len(), flaky.requests().len()), (1, 2));
+}
+
+#[tokio::test]
 async fn a_failing_model_leaves_the_others_of_its_provider_alone() {
     let provider = FaultyProvider::always(Script::json(500, "{}"));
     let base_url = provider.base_url();

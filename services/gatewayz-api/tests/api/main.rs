@@ -1,5 +1,5 @@
 //! The service as its users meet it: the built binary, its answers, its log, its metrics.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod admin_matrix;
 mod bad_input;
@@ -7,6 +7,7 @@ mod bad_settings;
 mod delivery;
 mod exposition;
 mod harness;
+mod inference;
 mod log_lines;
 mod prometheus;
 mod seeds;

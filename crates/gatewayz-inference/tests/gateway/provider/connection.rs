@@ -26,7 +26,7 @@ pub(super) fn serve(stream: &TcpStream, shared: &Shared) {
     while let Some(request) = read(&mut reader) {
         shared.change(|state| state.seen.requests.push(request));
         match play(stream, &shared.next_script().steps) {
-            After::Reuse => {}
+            After::Reuse => shared.change(|state| state.seen.completed += 1),
             After::Closed => return,
             After::Abandoned => {
                 shared.change(|state| state.seen.abandoned.push(Instant::now()));

@@ -40,6 +40,8 @@ pub struct Seen {
     pub requests: Vec<Received>,
     /// Connections opened.
     pub connections: usize,
+    /// Answers given to their end, with the connection left open.
+    pub completed: usize,
     /// When the caller closed a connection whose answer was not complete.
     pub abandoned: Vec<Instant>,
 }
