@@ -13,5 +13,6 @@ pub mod scrape;
 mod script;
 mod serve;
 mod skip;
+pub mod tools;
 
 pub use skip::skip;

@@ -1,12 +1,13 @@
 //! A metrics page in the eyes of parsers that are not ours: promtool and the Python client.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::tools::python_with;
 
 /// Reads a page on stdin, strictly, and writes one JSON array per sample: name, labels, value, exemplar labels.
 const PYTHON_READER: &str = r#"
@@ -79,38 +80,18 @@ pub fn promtool(page: &str) -> Result<(), ParserError> {
 /// # Panics
 /// When the interpreter answers with something else than samples.
 pub fn python_client(format: PageFormat, page: &str) -> Result<Vec<ReadSample>, ParserError> {
-    let python = python().ok_or_else(|| {
-        ParserError::Missing("neither GATEWAYZ_PYTHON nor target/venv has a Python".to_owned())
-    })?;
-    let probe = feed(&python, &["-c", "import prometheus_client"], "")?;
-    if !probe.status.success() {
-        return Err(ParserError::Missing(
-            "prometheus_client is not installed".to_owned(),
-        ));
-    }
+    let python = python_with(&["prometheus_client"]).map_err(ParserError::Missing)?;
     let format = match format {
         PageFormat::Text => "text",
         PageFormat::OpenMetrics => "openmetrics",
     };
-    let output = feed(&python, &["-c", PYTHON_READER, format], page)?;
+    let output = feed(python.as_os_str(), &["-c", PYTHON_READER, format], page)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(ParserError::Refused(said.into_owned()));
     }
     let samples = String::from_utf8(output.stdout).expect("read the samples");
     Ok(samples.lines().map(read_sample).collect())
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "which Python to use is the test runner's choice"
-)]
-fn python() -> Option<OsString> {
-    std::env::var_os("GATEWAYZ_PYTHON").or_else(|| {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-        let python: PathBuf = target.join("venv/bin/python");
-        python.exists().then(|| python.into_os_string())
-    })
 }
 
 fn feed(program: &OsStr, arguments: &[&str], input: &str) -> Result<Output, ParserError> {

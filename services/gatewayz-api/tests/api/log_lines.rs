@@ -3,7 +3,7 @@
 use gatewayz_testkit::otlp::Receiver;
 use serde_json::Value;
 
-use crate::harness::{Api, PUBLISHED_KEY, spawn};
+use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, spawn, wait_for};
 
 /// The first keys of every line that has them, in this order.
 const KEYS: [&str; 12] = [
