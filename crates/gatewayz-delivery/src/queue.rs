@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     limits: [usize; 5],
     /// Bytes waiting or in flight.
     bytes: CachePadded<AtomicUsize>,
+    /// Records refused, so that the delivery thread sees without a lock whether there are new ones.
+    refused: AtomicU64,
     /// Records waiting or in flight, counted only when they are bounded.
     records: CachePadded<AtomicUsize>,
     /// The delivery thread sleeps until `bytes` reaches this; `usize::MAX` while it is busy.
@@ -141,6 +143,7 @@ impl Queue {
                 settings.capacity_bytes,
             ],
             bytes: CachePadded::new(AtomicUsize::new(0)),
+            refused: AtomicU64::new(0),
             records: CachePadded::new(AtomicUsize::new(0)),
             wake_at: CachePadded::new(AtomicUsize::new(usize::MAX)),
             thread: OnceLock::new(),
@@ -157,7 +160,7 @@ impl Queue {
     pub fn refuse(&self, reason: Discard) {
         let mut shard = self.0.shard();
         shard.created += 1;
-        shard.refuse(reason);
+        self.0.refuse(&mut shard, reason);
     }
 
     /// Appends one record, written by `encode` at the end of the buffer it is given.
@@ -170,11 +173,11 @@ impl Queue {
         let mut shard = shared.shard();
         shard.created += 1;
         if shard.closed {
-            return shard.refuse(Discard::AlreadyShutdown);
+            return shared.refuse(&mut shard, Discard::AlreadyShutdown);
         }
         if shared.bytes.load(Ordering::Relaxed) >= limit {
             let reason = shared.full_reason(severity);
-            return shard.refuse(reason);
+            return shared.refuse(&mut shard, reason);
         }
         if shard.open.bytes.capacity() == 0 {
             shard.open = Chunk::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
@@ -187,14 +190,14 @@ impl Queue {
         let length = shard.open.bytes.len().saturating_sub(start);
         if length > shared.settings.record_max_bytes {
             shard.open.bytes.truncate(start);
-            return shard.refuse(Discard::RecordTooLong);
+            return shared.refuse(&mut shard, Discard::RecordTooLong);
         }
         if shared.bounds_records()
             && shared.records.fetch_add(1, Ordering::Relaxed) >= shared.settings.capacity_records
         {
             shared.records.fetch_sub(1, Ordering::Relaxed);
             shard.open.bytes.truncate(start);
-            return shard.refuse(Discard::QueueFull);
+            return shared.refuse(&mut shard, Discard::QueueFull);
         }
         let total = shared.bytes.fetch_add(length, Ordering::SeqCst) + length;
         if total > limit {
@@ -204,7 +207,7 @@ impl Queue {
             }
             shard.open.bytes.truncate(start);
             let reason = shared.full_reason(severity);
-            return shard.refuse(reason);
+            return shared.refuse(&mut shard, reason);
         }
         if start == 0 {
             shard.open.opened = Instant::now();
@@ -226,13 +229,6 @@ impl Queue {
 }
 
 impl Shard {
-    fn refuse(&mut self, reason: Discard) -> Admission {
-        if let Some(count) = self.refused.get_mut(reason as usize) {
-            *count += 1;
-        }
-        Admission::Refused(reason)
-    }
-
     fn seal(&mut self) {
         let fresh = self.spare.pop().unwrap_or_else(|| Chunk::with_capacity(0));
         let full = std::mem::replace(&mut self.open, fresh);
@@ -254,6 +250,19 @@ impl Shared {
         };
         // The number of shards is a power of two.
         lock(&self.shards[index & (self.shards.len() - 1)])
+    }
+
+    fn refuse(&self, shard: &mut Shard, reason: Discard) -> Admission {
+        if let Some(count) = shard.refused.get_mut(reason as usize) {
+            *count += 1;
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Admission::Refused(reason)
+    }
+
+    /// Records refused so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn bounds_records(&self) -> bool {

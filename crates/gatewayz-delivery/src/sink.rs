@@ -85,7 +85,8 @@ pub trait Observe: Send + 'static {
     /// An attempt will be repeated because of `status`.
     fn retry(&self, status: &str);
     /// A batch was delivered whose oldest record was queued `age` ago.
-    fn delivered(&self, age: Duration);
-    /// The figures after a failed attempt, and after a batch was delivered or discarded.
+    fn delivered(&mut self, age: Duration);
+    /// The figures after a failed attempt, after the first batch that is well again, and when records were lost or
+    /// refused since they were last shown.
     fn figures(&mut self, status: &Status);
 }

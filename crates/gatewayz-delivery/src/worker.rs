@@ -27,6 +27,10 @@ pub(crate) struct Worker<S, T> {
     observer: Option<Box<dyn Observe>>,
     random: SmallRng,
     backlog: VecDeque<Chunk>,
+    /// Records that the queue had refused when the observer last saw the figures.
+    refused_shown: u64,
+    /// Whether the observer last saw a failed attempt.
+    failure_shown: bool,
 }
 
 enum Resolved {
@@ -61,6 +65,8 @@ impl<S: Sink, T: Time> Worker<S, T> {
             observer,
             random: SmallRng::from_os_rng(),
             backlog: VecDeque::new(),
+            refused_shown: 0,
+            failure_shown: false,
         }
     }
 
@@ -144,7 +150,7 @@ impl<S: Sink, T: Time> Worker<S, T> {
         }
         if delivered > 0 {
             ledger.record_delivered(delivered);
-            if let (Some(observer), Some(oldest)) = (&self.observer, batch.oldest()) {
+            if let (Some(observer), Some(oldest)) = (&mut self.observer, batch.oldest()) {
                 observer.delivered(self.time.now().saturating_duration_since(oldest));
             }
         }
@@ -152,10 +158,15 @@ impl<S: Sink, T: Time> Worker<S, T> {
         if let Ok(batch) = Arc::try_unwrap(batch) {
             self.shared.recycle(batch.into_chunks());
         }
-        self.show_figures();
+        // All is well almost always, and adding up the shards has a price.
+        if lost > 0 || self.failure_shown || self.shared.refused() != self.refused_shown {
+            self.show_figures(false);
+        }
     }
 
-    fn show_figures(&mut self) {
+    fn show_figures(&mut self, failed: bool) {
+        self.refused_shown = self.shared.refused();
+        self.failure_shown = failed;
         if let Some(observer) = &mut self.observer {
             observer.figures(&self.shared.status());
         }
@@ -199,7 +210,7 @@ impl<S: Sink, T: Time> Worker<S, T> {
             };
             failed += 1;
             self.shared.ledger.record_failure(&failure);
-            self.show_figures();
+            self.show_figures(true);
             if failed >= SPLIT_SUSPECT_ATTEMPT
                 && batch.len() > 1
                 && batch.bytes() > self.policy.split_suspect_bytes

@@ -19,8 +19,8 @@ pub(crate) struct Notices {
     told_lost: u64,
     /// Since when attempts fail, and what was lost before.
     failing: Option<(Instant, u64)>,
-    /// When everything was last in order.
-    well_at: Instant,
+    /// When the last batch was delivered, and the one before it.
+    delivered_at: [Instant; 2],
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -45,8 +45,14 @@ impl Notices {
             told_at: None,
             told_lost: 0,
             failing: None,
-            well_at: Instant::now(),
+            delivered_at: [Instant::now(); 2],
         }
+    }
+
+    /// A batch was delivered; its figures follow if there is anything to tell.
+    pub(crate) fn delivered(&mut self, now: Instant) {
+        let [last, _] = self.delivered_at;
+        self.delivered_at = [now, last];
     }
 
     pub(crate) fn figures(&mut self, status: &Status) {
@@ -84,12 +90,9 @@ impl Notices {
             }
             (None, None) if lost > 0 => Notice::Dropped {
                 lost,
-                within: now - self.well_at,
+                within: now - self.delivered_at[1],
             },
-            (None, None) => {
-                self.well_at = now;
-                return None;
-            }
+            (None, None) => return None,
         };
         if told_lately {
             return None;
@@ -192,7 +195,8 @@ mod tests {
     #[test]
     fn what_a_full_queue_dropped_is_told_once_with_its_number() {
         let mut notices = Notices::new("stdout");
-        let start = notices.well_at;
+        let [start, _] = notices.delivered_at;
+        notices.delivered(start + Duration::from_secs(7));
 
         let dropped = notices.next(start + Duration::from_secs(7), &status(None, 700));
         let later = notices.next(start + Duration::from_secs(60), &status(None, 700));

@@ -1,7 +1,7 @@
 //! What telemetry says of itself: every record created, delivered, lost, and how long it took.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use gatewayz_delivery::{Delivery, Discard, Observe, Status};
 use gatewayz_logging::LogLayer;
@@ -296,8 +296,9 @@ impl Observe for ExporterObserver {
         }
     }
 
-    fn delivered(&self, age: Duration) {
+    fn delivered(&mut self, age: Duration) {
         self.propagation.observe(nanos(age), None);
+        self.notices.delivered(Instant::now());
     }
 
     fn figures(&mut self, status: &Status) {

@@ -8,6 +8,7 @@ pub mod otlp;
 pub mod parsers;
 pub mod process;
 mod protobuf;
+pub mod provider;
 pub mod proxy;
 pub mod scrape;
 mod script;
