@@ -17,6 +17,8 @@ pub(crate) struct Notices {
     told_at: Option<Instant>,
     /// Losses that a line has told of.
     told_lost: u64,
+    /// The part of them that the queue refused.
+    told_refused: u64,
     /// Since when attempts fail, and what was lost before.
     failing: Option<(Instant, u64)>,
     /// When the last batch was delivered, and the one before it.
@@ -34,8 +36,13 @@ enum Notice {
     },
     /// Attempts succeed again; `lost` since they began to fail.
     WorksAgain { lost: u64, lasted: Duration },
-    /// The queue refused records although no attempt failed: the destination is too slow, or stands still.
-    Dropped { lost: u64, within: Duration },
+    /// Records were lost although attempts succeed by now: the queue was full because the destination was slow or
+    /// stood still (`refused`), or a failure came and went since the last line.
+    Dropped {
+        lost: u64,
+        refused: bool,
+        within: Duration,
+    },
 }
 
 impl Notices {
@@ -44,6 +51,7 @@ impl Notices {
             exporter,
             told_at: None,
             told_lost: 0,
+            told_refused: 0,
             failing: None,
             delivered_at: [Instant::now(); 2],
         }
@@ -64,6 +72,11 @@ impl Notices {
     fn next(&mut self, now: Instant, status: &Status) -> Option<Notice> {
         let total = status.lost_total();
         let lost = total - self.told_lost;
+        let by_reason = status.losses();
+        let refused = by_reason
+            .filter(|(reason, _)| reason.is_enqueue())
+            .map(|(_, count)| count)
+            .sum();
         let told_lately = self.told_at.is_some_and(|told_at| now - told_at < PACE);
         let notice = match (&status.last_error, self.failing) {
             (Some(error), failing) => {
@@ -83,6 +96,7 @@ impl Notices {
                     return None;
                 }
                 self.told_lost = total;
+                self.told_refused = refused;
                 return Some(Notice::WorksAgain {
                     lost: total - before,
                     lasted: now - since,
@@ -90,6 +104,7 @@ impl Notices {
             }
             (None, None) if lost > 0 => Notice::Dropped {
                 lost,
+                refused: refused > self.told_refused,
                 within: now - self.delivered_at[1],
             },
             (None, None) => return None,
@@ -99,6 +114,7 @@ impl Notices {
         }
         self.told_at = Some(now);
         self.told_lost = total;
+        self.told_refused = refused;
         Some(notice)
     }
 
@@ -130,12 +146,21 @@ impl Notices {
                 lasted_seconds = lasted.as_secs_f64(),
                 "Delivery works again"
             ),
-            Notice::Dropped { lost, within } => tracing::warn!(
+            Notice::Dropped {
+                lost,
+                refused,
+                within,
+            } => tracing::warn!(
                 target: TARGET,
                 exporter,
                 lost,
                 within_seconds = within.as_secs_f64(),
-                "Records were dropped: the queue was full"
+                "{}",
+                if refused {
+                    "Records were dropped: the queue was full"
+                } else {
+                    "Records were lost: the destination refused them"
+                }
             ),
         }
     }
@@ -202,7 +227,14 @@ mod tests {
         let later = notices.next(start + Duration::from_secs(60), &status(None, 700));
 
         let within = Duration::from_secs(7);
-        assert_eq!(dropped, Some(Notice::Dropped { lost: 700, within }));
+        assert_eq!(
+            dropped,
+            Some(Notice::Dropped {
+                lost: 700,
+                refused: true,
+                within
+            })
+        );
         assert_eq!(later, None);
     }
 

@@ -32,6 +32,9 @@ pub const FAMILIES: &[Family] = &[Family::counter(
     &["outcome", "reason"],
 )];
 
+/// Series of the largest catalog: 500 models with ten candidates of eleven series each. They come from configuration, so
+/// they must not use up what requests need.
+const CATALOG_SERIES: usize = 55_000;
 /// Loki refuses for good what decodes to more than 4 MiB; this leaves room for labels and metadata.
 const LOKI_BATCH_MAX_BYTES: usize = 1024 * 1024;
 
@@ -172,7 +175,7 @@ fn telemetry_settings(settings: &Settings) -> Result<TelemetrySettings, WiringEr
             .map(|push| loki_export(push, settings)),
         metrics: RegistrySettings {
             legacy_aliases: settings.metrics.legacy_aliases,
-            ..RegistrySettings::default()
+            series_limit: RegistrySettings::default().series_limit + CATALOG_SERIES,
         },
         families: vec![FAMILIES, gatewayz_inference::FAMILIES],
         silent_routes: routes::SILENT_ROUTES.to_vec(),

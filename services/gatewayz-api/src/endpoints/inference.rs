@@ -51,13 +51,13 @@ impl Inference {
 
     /// The gateway, for a caller who may use it.
     fn admit(&self, request: &HttpRequest) -> Result<(&Gateway, Option<Admitted>), InferenceError> {
+        let gateway = self.gateway.as_ref().ok_or(InferenceError::NotConfigured)?;
         let admitted = if self.api_keys.is_empty() && self.open_without_keys {
             None
         } else {
             let key = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
             Some(self.api_keys.admit(key)?)
         };
-        let gateway = self.gateway.as_ref().ok_or(InferenceError::NotConfigured)?;
         Ok((gateway, admitted))
     }
 
@@ -97,7 +97,10 @@ pub async fn embeddings(request: HttpRequest, payload: Payload, inference: Data<
 /// `GET /v1/models`.
 pub async fn models(request: HttpRequest, inference: Data<Inference>) -> HttpResponse {
     match inference.admit(&request) {
-        Ok((gateway, admitted)) => limited(respond(gateway.models()), admitted.as_ref()),
+        Ok((gateway, admitted)) => {
+            name_caller(admitted.as_ref());
+            limited(respond(gateway.models()), admitted.as_ref())
+        }
         Err(error) => respond(error.answer()),
     }
 }
@@ -106,6 +109,7 @@ pub async fn models(request: HttpRequest, inference: Data<Inference>) -> HttpRes
 pub async fn model(request: HttpRequest, model: Path<String>, inference: Data<Inference>) -> HttpResponse {
     match inference.admit(&request) {
         Ok((gateway, admitted)) => {
+            name_caller(admitted.as_ref());
             let answer = gateway
                 .model(&decoded(&model))
                 .unwrap_or_else(|error| error.answer());
@@ -133,13 +137,25 @@ async fn infer(
     };
     let body = match inference.read(payload).await {
         Ok(body) => body,
-        Err(refusal) => return limited(refusal, admitted.as_ref()),
+        Err(refusal) => {
+            name_caller(admitted.as_ref());
+            return limited(refusal, admitted.as_ref());
+        }
     };
     let call = call(request, admitted.as_ref());
-    let answer = run(gateway, body, call)
-        .await
-        .unwrap_or_else(|error| error.answer());
+    let answer = run(gateway, body, call).await.unwrap_or_else(|error| {
+        // A call that was routed has an outcome, which has named its caller already.
+        name_caller(admitted.as_ref());
+        error.answer()
+    });
     limited(respond(answer), admitted.as_ref())
+}
+
+/// Puts the key's name on the line of a request that has no outcome of a call.
+fn name_caller(admitted: Option<&Admitted>) {
+    if let (Some(admitted), Some(fields)) = (admitted, RequestFields::current()) {
+        fields.set(|members| members.text("api_key", &admitted.name));
+    }
 }
 
 fn call(request: &HttpRequest, admitted: Option<&Admitted>) -> Call {

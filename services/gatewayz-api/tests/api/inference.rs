@@ -272,8 +272,19 @@ fn outside_of_local_nothing_is_open_and_nothing_is_served_without_a_catalog() {
 
     let refused = post(&api, "/v1/chat/completions", &[], &chat("echo", "x"));
 
-    check_error(&refused, 401, "invalid_request_error", Some("invalid_api_key"));
+    check_error(&refused, 503, "api_error", Some("not_configured"));
     assert_eq!(api.get("/ready").status, 200);
+
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("catalog.toml"), CATALOG).unwrap();
+    let environment = [("ENVIRONMENT", "staging"), ("CATALOG_FILE", "catalog.toml")];
+    let closed = spawn_in(directory.path(), &environment);
+    check_error(
+        &closed.get("/v1/models"),
+        401,
+        "invalid_request_error",
+        Some("invalid_api_key"),
+    );
 }
 
 const CATALOG: &str = r#"
