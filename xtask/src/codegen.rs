@@ -1,4 +1,4 @@
-//! `codegen`: documents that the code writes about itself.
+//! `codegen`: documents and dashboards that the code writes.
 
 use std::fs;
 use std::path::Path;
@@ -8,35 +8,41 @@ use anyhow::{Context, Result};
 use crate::command::{command, succeeds};
 use crate::scratch;
 
-/// What the example of the service writes, under `docs/`.
-const DOCUMENTS: [&str; 3] = ["CONFIGURATION.md", "METRICS.md", "openapi.json"];
+/// What the example of the service writes, under the top of the tree.
+const FILES: [&str; 6] = [
+    "docs/CONFIGURATION.md",
+    "docs/METRICS.md",
+    "docs/openapi.json",
+    "deploy/grafana/dashboards/gatewayz-fastapi.json",
+    "deploy/grafana/dashboards/gatewayz-inference.json",
+    "deploy/grafana/dashboards/gatewayz-telemetry.json",
+];
 
-/// Writes the documents into `docs/` and returns whether that worked.
+/// Writes the files into the tree and returns whether that worked.
 ///
 /// # Errors
 /// When cargo cannot be started.
 pub(crate) fn write(root: &Path) -> Result<bool> {
-    generate(root, &root.join("docs"))
+    generate(root, root)
 }
 
-/// Compares the documents in `docs/` with what the code says, names each that differs, and returns whether
-/// none does.
+/// Compares the files in the tree with what the code says, names each that differs, and returns whether none does.
 ///
 /// # Errors
-/// When cargo cannot be started or the fresh documents cannot be read.
+/// When cargo cannot be started or the fresh files cannot be read.
 pub(crate) fn check(root: &Path) -> Result<bool> {
     let fresh = scratch(root).join("codegen");
     if !generate(root, &fresh)? {
         return Ok(false);
     }
     let mut all_same = true;
-    for name in DOCUMENTS {
+    for name in FILES {
         let expected =
             fs::read_to_string(fresh.join(name)).with_context(|| format!("read the generated {name}"))?;
-        let committed = fs::read_to_string(root.join("docs").join(name)).unwrap_or_default();
+        let committed = fs::read_to_string(root.join(name)).unwrap_or_default();
         if let Some(line) = first_difference(&committed, &expected) {
             eprintln!(
-                "docs/{name}:{line}: differs from the code; run `cargo xtask codegen` and commit the result"
+                "{name}:{line}: differs from the code; run `cargo xtask codegen` and commit the result"
             );
             all_same = false;
         }

@@ -10,10 +10,14 @@ mod ci;
 mod codegen;
 mod command;
 mod dev;
+mod http;
+mod load;
+mod stack;
 mod steps;
 mod test;
 mod tidy;
 mod tools;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -66,6 +70,21 @@ enum Task {
     /// its metric, its JSON line on stdout and its span over OTLP/gRPC. Builds all peers first. Not a test: the
     /// machine should have nothing else to do. Exits 1 when the service is above a limit or its signals disagree.
     Bench(bench::Options),
+    /// Make traffic, so that dashboards live: routes, mistakes, completions and streams at a steady rate.
+    ///
+    /// The rate holds however slow the answers are. Ctrl-C ends it with a summary. Exits 1 when the service cannot be
+    /// reached.
+    Load(load::Options),
+    /// Check a running stack from outside: the service, Prometheus, Loki, Tempo, Grafana.
+    ///
+    /// Makes traffic, waits for it to show up (about two minutes when something is missing), and prints the
+    /// checklist with the evidence for each tick and the reason for each cross. Exits 1 on any cross.
+    Verify(Box<verify::Options>),
+    /// Prepare this machine for the stack of docker-compose.yml.
+    Stack {
+        #[command(subcommand)]
+        step: stack::Step,
+    },
     /// Run the service with ENVIRONMENT=local and restart it whenever its sources change.
     Dev {
         /// Arguments for gatewayz-api, after `--`.
@@ -83,6 +102,9 @@ fn main() -> ExitCode {
         Task::Codegen { check: true } => codegen::check(root),
         Task::Codegen { check: false } => codegen::write(root),
         Task::Bench(options) => bench::bench(root, &options),
+        Task::Load(options) => load::load(&options),
+        Task::Verify(options) => verify::verify(root, &options),
+        Task::Stack { step } => stack::stack(root, step),
         Task::Dev { arguments } => dev::dev(root, &arguments),
     };
     match succeeded {

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use tracing::warn;
 
-pub(crate) use one::{Attempt, Given};
+pub(crate) use one::{Attempt, Given, total};
 
 use crate::budget::RetryBudget;
 use crate::call::Call;
 use crate::error::InferenceError;
-use crate::failure::{Failure, Retry};
+use crate::failure::{Failure, Limit, Retry, Verdict};
 use crate::gateway::TraceHeaders;
 use crate::outcome::{Pending, Status};
 use crate::provider::Connections;
@@ -25,6 +25,10 @@ const BACKOFF_BASE: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// A provider that asks for more patience than this is not waited for: the client is told instead.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// A candidate with less time left than this, or than a twentieth of its own, is not tried: it would only seem to
+/// fail.
+const LEAST_TIME: Duration = Duration::from_millis(50);
+const LEAST_SHARE: u32 = 20;
 
 /// What the attempts of one call share.
 pub(crate) struct Attempts<'a> {
@@ -56,6 +60,15 @@ enum Place {
     Excluded,
 }
 
+/// How long an attempt may take to give an answer.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// For the first event of a stream, and for all of an answer in one piece.
+    until: Instant,
+    /// What is reached then.
+    limit: Limit,
+}
+
 /// What to do next.
 enum Next {
     Try(usize),
@@ -83,17 +96,18 @@ impl Attempts<'_> {
             let (Some(candidate), Some(place)) = (drawn.get(index).copied(), places.get_mut(index)) else {
                 break;
             };
-            let Some(permits) = one::permits(candidate, Instant::now()) else {
-                *place = Place::Excluded;
-                continue;
-            };
             *place = Place::Excluded;
             let now = Instant::now();
-            let mut others = drawn.iter().zip(&places);
-            let is_last = attempts + 1 == MAX_ATTEMPTS
-                || !others.any(|(other, place)| *place == Place::Fresh && is_up(other, now));
+            let Some(permits) = one::permits(candidate, now) else {
+                continue;
+            };
+            let others = drawn.iter().zip(&places);
+            let others = others.filter(|(other, place)| **place == Place::Fresh && is_up(other, now));
+            let others = u32::try_from(others.count()).unwrap_or(MAX_ATTEMPTS);
+            let others = others.min(MAX_ATTEMPTS - attempts - 1);
             pending.attempt(&candidate.metrics);
-            let failure = match one::run(self, candidate, permits, pending, attempts, is_last).await {
+            let patience = self.patience(candidate, pending.started, now, others);
+            let failure = match one::run(self, candidate, permits, attempts, patience).await {
                 Ok(given) => return Ok(given),
                 Err(failure) => failure,
             };
@@ -113,11 +127,33 @@ impl Attempts<'_> {
         Err(given_up(last, &drawn))
     }
 
+    /// Where there is no other candidate left, a slow answer is waited for: giving up would help nobody.
+    fn patience(&self, candidate: &Candidate, started: Instant, now: Instant, others: u32) -> Patience {
+        let deadline = started + total(self.request, candidate);
+        let share = now + deadline.saturating_duration_since(now) / (others + 1);
+        let first_byte = now + candidate.provider.timeouts.first_byte;
+        let (until, limit) = if others == 0 {
+            (deadline, Limit::Total)
+        } else if self.request.stream && first_byte < share {
+            (first_byte, Limit::FirstByte)
+        } else {
+            (share, Limit::Share)
+        };
+        Patience { until, limit }
+    }
+
+    fn has_time(&self, candidate: &Candidate, spent: Duration) -> bool {
+        let total = total(self.request, candidate);
+        total.saturating_sub(spent) > LEAST_TIME.min(total / LEAST_SHARE)
+    }
+
     fn next(&self, drawn: &[&Arc<Candidate>], places: &[Place], attempts: u32, started: Instant) -> Next {
         let now = Instant::now();
         let mut fresh = drawn.iter().zip(places).enumerate();
+        let spent = now.saturating_duration_since(started);
+        let can_be_tried = |candidate: &Candidate| is_up(candidate, now) && self.has_time(candidate, spent);
         if let Some((index, _)) =
-            fresh.find(|(_, (candidate, place))| **place == Place::Fresh && is_up(candidate, now))
+            fresh.find(|(_, (candidate, place))| **place == Place::Fresh && can_be_tried(candidate))
         {
             return Next::Try(index);
         }
@@ -129,9 +165,11 @@ impl Attempts<'_> {
                 let Place::Failed { wait } = place else {
                     return None;
                 };
-                let wait = wait.unwrap_or_else(|| backoff(attempts));
-                let has_time = started.elapsed() + wait < one::total(self.request, candidate);
-                (wait <= LONGEST_WAIT && has_time && is_up(candidate, now)).then_some((index, wait))
+                if wait.is_some_and(|wait| wait > LONGEST_WAIT) {
+                    return None;
+                }
+                let wait = pause(*wait, attempts);
+                (is_up(candidate, now) && self.has_time(candidate, spent + wait)).then_some((index, wait))
             });
         match failed.min_by_key(|(_, wait)| *wait) {
             Some((index, wait)) if self.budget.take(now) => Next::WaitAndTry(index, wait),
@@ -142,6 +180,14 @@ impl Attempts<'_> {
 
 fn is_up(candidate: &Candidate, now: Instant) -> bool {
     candidate.breaker.lets_through(now) && candidate.provider.connect_breaker.lets_through(now)
+}
+
+/// How long to wait before the same candidate is tried again: what it asked for and a little more, or a backoff.
+fn pause(asked: Option<Duration>, attempts: u32) -> Duration {
+    match asked {
+        Some(asked) => asked + rand::rng().random_range(Duration::ZERO..=BACKOFF_BASE),
+        None => backoff(attempts),
+    }
 }
 
 /// Full jitter: any time up to a limit that doubles, so that many callers do not come back at once.
@@ -173,8 +219,8 @@ fn given_up(last: Option<(Failure, &Arc<Candidate>)>, drawn: &[&Arc<Candidate>])
 }
 
 fn warn_of(candidate: &Candidate, failure: &Failure, attempt: u32) {
-    // A client's mistake is no warning.
-    if failure.speaks_against_provider() {
+    // Neither a client's mistake nor a limit is a warning.
+    if failure.verdict() == Verdict::Unwell {
         let provider = &*candidate.provider.name;
         warn!(
             provider,
@@ -183,5 +229,24 @@ fn warn_of(candidate: &Candidate, failure: &Failure, attempt: u32) {
             attempt,
             "Provider {provider} failed"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_do_not_come_back_at_the_very_moment_they_were_told() {
+        let asked = Duration::from_secs(3);
+
+        let waits: Vec<_> = (0..100).map(|_| pause(Some(asked), 1)).collect();
+
+        assert!(
+            waits
+                .iter()
+                .all(|wait| (asked..=asked + BACKOFF_BASE).contains(wait))
+        );
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
     }
 }

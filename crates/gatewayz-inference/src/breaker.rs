@@ -138,7 +138,7 @@ impl State {
 }
 
 impl Permit {
-    /// The answer has begun. A probe has seen enough then; other calls are judged when their answer is complete.
+    /// The provider is there. A probe has seen enough then; other calls are judged when their answer is complete.
     pub(crate) fn begun(&mut self, now: Instant) {
         if self.is_probe {
             self.breaker.result(true, true, now);

@@ -16,6 +16,7 @@ pub(crate) use control::CacheControl;
 pub(crate) use flight::{Flight, Joined, Landed};
 pub(crate) use key::Key;
 
+use crate::catalog::Operation;
 use crate::metrics::CandidateMetrics;
 use crate::reading::Reading;
 use flight::Flights;
@@ -24,8 +25,6 @@ use flight::Flights;
 const MAX_ENTRY_BYTES: usize = 2 * 1024 * 1024;
 /// What an entry holds beside its bytes.
 const ENTRY_OVERHEAD_BYTES: usize = 256;
-/// Reasons for which an answer is complete, and the same the next time.
-const COMPLETE: [&str; 3] = ["length", "stop", "tool_calls"];
 
 /// One cache.
 #[derive(Debug)]
@@ -109,10 +108,17 @@ impl ResponseCache {
 
 impl Keeping {
     /// Keeps an answer in one piece, if it is complete.
-    pub(crate) fn whole(self, body: &Bytes, reading: &Reading, metrics: &Arc<CandidateMetrics>) {
-        let is_complete = reading
-            .finish_reason
-            .is_none_or(|reason| COMPLETE.contains(&reason));
+    pub(crate) fn whole(
+        self,
+        operation: Operation,
+        body: &Bytes,
+        reading: &Reading,
+        metrics: &Arc<CandidateMetrics>,
+    ) {
+        let is_complete = match operation {
+            Operation::Chat => reading.is_worth_keeping(),
+            Operation::Embeddings => true,
+        };
         if is_complete && body.len() <= MAX_ENTRY_BYTES {
             // A copy: the bytes may be a small part of a large buffer.
             let stored = Stored::Whole(Bytes::copy_from_slice(body));
@@ -124,10 +130,7 @@ impl Keeping {
 
     /// Keeps a stream, if it is complete.
     pub(crate) fn stream(self, recorder: Recorder, reading: &Reading, metrics: &Arc<CandidateMetrics>) {
-        let is_complete = reading
-            .finish_reason
-            .is_some_and(|reason| COMPLETE.contains(&reason));
-        if is_complete && reading.is_complete() && !recorder.is_too_large {
+        if reading.is_worth_keeping() && !recorder.is_too_large {
             let stored = Stored::Events {
                 parts: recorder.parts.into(),
                 usage: recorder.usage.into(),
@@ -141,7 +144,7 @@ impl Keeping {
     /// There is nothing to keep: calls that waited go their own way.
     pub(crate) fn not_kept(self) {
         if let Some(flight) = self.flight {
-            flight.not_kept();
+            flight.land(Landed::NotKept);
         }
     }
 
@@ -154,6 +157,9 @@ impl Keeping {
             finish_reason: reading.finish_reason,
         };
         self.cache.entries.insert(self.key, Arc::new(entry));
+        if let Some(flight) = self.flight {
+            flight.land(Landed::Kept);
+        }
     }
 }
 

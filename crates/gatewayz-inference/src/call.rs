@@ -10,7 +10,8 @@ use crate::cache::CacheControl;
 use crate::outcome::Observe;
 
 /// Client headers that go to providers. All others stay here: keys, cookies, organizations, addresses.
-const FORWARDED: [&str; 2] = ["idempotency-key", "openai-beta"];
+const FORWARDED: [&str; 2] = ["idempotency-key", BETA];
+const BETA: &str = "openai-beta";
 
 /// What comes with a request beside its body.
 #[derive(Default)]
@@ -37,6 +38,11 @@ impl Call {
         if let (Some(name), Ok(value)) = (known, HeaderValue::from_bytes(value)) {
             self.forwarded.insert(HeaderName::from_static(name), value);
         }
+    }
+
+    /// The forwarded header that changes answers; empty without one.
+    pub(crate) fn beta(&self) -> &[u8] {
+        self.forwarded.get(BETA).map_or(&[], HeaderValue::as_bytes)
     }
 }
 

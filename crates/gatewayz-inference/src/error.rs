@@ -13,6 +13,8 @@ use crate::request::RequestError;
 
 pub(crate) const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const LIMIT_SCOPE: HeaderName = HeaderName::from_static("x-gatewayz-limit-scope");
+/// What a client is told where a provider at its limit does not say how long to wait.
+const LIMIT_WAIT: Duration = Duration::from_secs(5);
 /// Longest part of a client's model id that an answer repeats.
 const SHOWN_MODEL_CHARACTERS: usize = 128;
 
@@ -66,7 +68,7 @@ pub enum InferenceError {
     /// Every provider is at its limit.
     #[error("find a provider below its limit")]
     ProviderLimit {
-        /// When the provider expects to take calls again.
+        /// When the provider expects to take calls again; `None` when it does not say.
         retry_after: Option<Duration>,
     },
     /// No provider gave an answer that can be used.
@@ -137,9 +139,8 @@ impl InferenceError {
             Self::RateLimited(limit) => limit.write(&mut headers),
             Self::ProviderLimit { retry_after } => {
                 headers.insert(LIMIT_SCOPE, HeaderValue::from_static("upstream"));
-                if let Some(retry_after) = retry_after {
-                    headers.insert(RETRY_AFTER, whole_seconds(*retry_after));
-                }
+                let retry_after = retry_after.unwrap_or(LIMIT_WAIT);
+                headers.insert(RETRY_AFTER, whole_seconds(retry_after));
             }
             Self::NoProvider { retry_after } => {
                 headers.insert(RETRY_AFTER, whole_seconds(*retry_after));

@@ -5,10 +5,18 @@ use std::time::Duration;
 use http::StatusCode;
 use secrecy::SecretString;
 
-use crate::error::InferenceError;
+use crate::error::{ErrorObject, InferenceError};
 use crate::outcome::Status;
 use crate::reading::ProviderMessage;
 use crate::scrub;
+
+/// What a client is told of a refusal in which the provider says nothing.
+const REFUSED: ErrorObject<'_> = ErrorObject {
+    message: "The provider refused the request.",
+    r#type: "invalid_request_error",
+    param: None,
+    code: None,
+};
 
 /// Why one attempt gave no answer that can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,11 +38,24 @@ pub(crate) enum Failure {
     /// A stream without an answer in it.
     Empty,
     /// A success in name, and an error inside.
-    ErrorInside,
+    ErrorInside(ProviderMessage),
     /// More than the gateway takes.
     TooLarge,
     /// A stream that ended in the middle.
     Truncated,
+    /// The gateway stops; nobody else is to blame.
+    ShuttingDown,
+}
+
+/// What one attempt says of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Well,
+    Unwell,
+    /// It answered, with a refusal that anybody would get: no success, but it is there.
+    Refused,
+    /// Nothing: it is at its limit, or the attempt was ended from our side.
+    Nothing,
 }
 
 /// Which time limit was reached.
@@ -42,6 +63,8 @@ pub(crate) enum Failure {
 pub(crate) enum Limit {
     FirstByte,
     Idle,
+    /// The attempt's share of the call's time, where another candidate is left.
+    Share,
     Total,
 }
 
@@ -63,10 +86,10 @@ impl Failure {
             | Self::Transport
             | Self::Malformed
             | Self::Empty
-            | Self::ErrorInside
+            | Self::ErrorInside(_)
             | Self::Timeout(Limit::FirstByte) => Retry::Anywhere,
-            Self::Timeout(Limit::Idle) | Self::TooLarge | Self::Truncated => Retry::Elsewhere,
-            Self::Timeout(Limit::Total) => Retry::Nowhere,
+            Self::Timeout(Limit::Idle | Limit::Share) | Self::TooLarge | Self::Truncated => Retry::Elsewhere,
+            Self::Timeout(Limit::Total) | Self::ShuttingDown => Retry::Nowhere,
             Self::Status { status, .. } => match status.as_u16() {
                 400 | 404 | 413 | 422 => Retry::Nowhere,
                 429 if self.is_out_of_quota() => Retry::Elsewhere,
@@ -76,20 +99,23 @@ impl Failure {
         }
     }
 
-    /// Whether it says that the provider is not well: a limit or a bad request does not.
-    pub(crate) fn speaks_against_provider(&self) -> bool {
+    /// What it says of the provider. A client can make refusals as many as it likes, so they count neither way.
+    pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::Status { status, .. } => {
-                !matches!(status.as_u16(), 400 | 404 | 413 | 422 | 409) && !self.is_limit()
-            }
+            Self::Status { status, .. } => match status.as_u16() {
+                400 | 404 | 409 | 413 | 422 => Verdict::Refused,
+                429 => Verdict::Nothing,
+                _ => Verdict::Unwell,
+            },
+            Self::ShuttingDown => Verdict::Nothing,
             Self::Connect
             | Self::Transport
             | Self::Timeout(_)
             | Self::Malformed
             | Self::Empty
-            | Self::ErrorInside
+            | Self::ErrorInside(_)
             | Self::TooLarge
-            | Self::Truncated => true,
+            | Self::Truncated => Verdict::Unwell,
         }
     }
 
@@ -102,9 +128,10 @@ impl Failure {
             | Self::Timeout(_)
             | Self::Malformed
             | Self::Empty
-            | Self::ErrorInside
+            | Self::ErrorInside(_)
             | Self::TooLarge
-            | Self::Truncated => None,
+            | Self::Truncated
+            | Self::ShuttingDown => None,
         }
     }
 
@@ -115,6 +142,7 @@ impl Failure {
             Self::Transport => "transport",
             Self::Timeout(Limit::FirstByte) => "first_byte_timeout",
             Self::Timeout(Limit::Idle) => "idle_timeout",
+            Self::Timeout(Limit::Share) => "attempt_timeout",
             Self::Timeout(Limit::Total) => "total_timeout",
             Self::Status { status, .. } => match status.as_u16() {
                 401 | 403 => "auth",
@@ -125,9 +153,10 @@ impl Failure {
             },
             Self::Malformed => "malformed",
             Self::Empty => "empty",
-            Self::ErrorInside => "error_inside",
+            Self::ErrorInside(_) => "error_inside",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
+            Self::ShuttingDown => "server_shutting_down",
         }
     }
 
@@ -141,8 +170,9 @@ impl Failure {
             | Self::Status { .. }
             | Self::Malformed
             | Self::Empty
-            | Self::ErrorInside
-            | Self::TooLarge => Status::Error,
+            | Self::ErrorInside(_)
+            | Self::TooLarge
+            | Self::ShuttingDown => Status::Error,
         }
     }
 
@@ -157,7 +187,7 @@ impl Failure {
             } => match status.as_u16() {
                 400 | 404 | 413 | 422 => InferenceError::Rejected {
                     status: *status,
-                    body: scrub::error_body(said, "The provider refused the request.", key).into(),
+                    body: scrub::error_body(said, &REFUSED, key).into(),
                 },
                 401 | 403 => InferenceError::ProviderKey,
                 429 => InferenceError::ProviderLimit {
@@ -169,14 +199,11 @@ impl Failure {
             | Self::Transport
             | Self::Malformed
             | Self::Empty
-            | Self::ErrorInside
+            | Self::ErrorInside(_)
             | Self::TooLarge
-            | Self::Truncated => InferenceError::ProviderFailed,
+            | Self::Truncated
+            | Self::ShuttingDown => InferenceError::ProviderFailed,
         }
-    }
-
-    fn is_limit(&self) -> bool {
-        matches!(self, Self::Status { status, .. } if *status == StatusCode::TOO_MANY_REQUESTS)
     }
 
     fn is_out_of_quota(&self) -> bool {

@@ -5,13 +5,14 @@ mod state;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use gatewayz_metrics::{Exemplar, Registry, Samples, SeriesError};
 use http::header::HeaderMap;
+use tokio::sync::watch;
 use tracing::Span;
 
 use crate::SELF_TEST;
@@ -21,7 +22,7 @@ use crate::cache::ResponseCache;
 use crate::call::Call;
 use crate::catalog::{Catalog, Operation};
 use crate::error::InferenceError;
-use crate::metrics::{AVAILABILITY, BREAKER_OPEN, CACHE_SIZE, CacheMetrics, ERROR_RATE};
+use crate::metrics::{AVAILABILITY, BREAKER_OPEN, CACHE_SIZE, CacheMetrics, ERROR_RATE, overflows};
 use crate::outcome::{InferenceOutcome, Pending};
 use crate::provider::Connections;
 use crate::request::Request;
@@ -32,6 +33,8 @@ pub use state::ProviderHealth;
 /// The label of the cache of answers.
 const RESPONSES: &str = "responses";
 const SELF_TEST_CACHE_BYTES: u64 = 64 * 1024;
+/// What the last event of a stream needs to reach its client.
+const STREAMS_END_BEFORE: Duration = Duration::from_millis(500);
 
 /// Writes `traceparent` and `tracestate` of a span into the headers of an attempt.
 pub type TraceHeaders = Arc<dyn Fn(&Span, &mut HeaderMap) + Send + Sync>;
@@ -63,6 +66,10 @@ struct Shared {
     self_tests: AtomicU64,
     budget: RetryBudget,
     settings: GatewaySettings,
+    /// When open streams are ended; `None` while the service runs.
+    streams_end: watch::Sender<Option<Instant>>,
+    /// Those of all workers, to be prepared for the next catalog.
+    connections: Mutex<Vec<Weak<Connections>>>,
 }
 
 /// Why a gateway could not be made, or a catalog not be loaded.
@@ -71,6 +78,12 @@ pub enum LoadError {
     /// The registry has not this crate's families.
     #[error("prepare the metrics of the catalog")]
     Metrics(#[from] SeriesError),
+    /// The registry has no room for the series of the catalog: models would be told together as `__other__`.
+    #[error("keep the series of {family} within the limits of the registry")]
+    SeriesLimit {
+        /// The family that is full.
+        family: &'static str,
+    },
     /// TLS or the resolver cannot be set up.
     #[error("prepare connections to providers")]
     Connections(#[from] reqwest::Error),
@@ -92,14 +105,14 @@ impl Gateway {
     /// gateway.
     ///
     /// # Errors
-    /// Families are missing in the registry, or TLS cannot be set up.
+    /// Families are missing in the registry or it has no room for their series, or TLS cannot be set up.
     pub fn new(catalog: &Catalog, registry: &Registry, settings: GatewaySettings) -> Result<Self, LoadError> {
         let cache_handles = CacheHandles {
             responses: Arc::new(CacheMetrics::new(registry, RESPONSES)?),
             self_test: Arc::new(CacheMetrics::new(registry, SELF_TEST)?),
         };
-        let routing = Routing::load(catalog, None, registry, &cache_handles)?;
-        let connections = Connections::prepared(&routing)?;
+        let routing = load(catalog, None, registry, &cache_handles)?;
+        let connections = Arc::new(Connections::prepared(&routing)?);
         let shared = Arc::new(Shared {
             routing: ArcSwap::from_pointee(routing),
             registry: registry.clone(),
@@ -109,6 +122,8 @@ impl Gateway {
             self_tests: AtomicU64::new(0),
             budget: RetryBudget::new(Instant::now()),
             settings,
+            streams_end: watch::Sender::default(),
+            connections: Mutex::new(vec![Arc::downgrade(&connections)]),
         });
         let gauges = [AVAILABILITY, ERROR_RATE, BREAKER_OPEN, CACHE_SIZE];
         let seen = Arc::downgrade(&shared);
@@ -116,10 +131,7 @@ impl Gateway {
             &gauges,
             Box::new(move |samples: &mut Samples<'_>| state::collect(&seen, samples)),
         )?;
-        Ok(Self {
-            shared,
-            connections: Arc::new(connections),
-        })
+        Ok(Self { shared, connections })
     }
 
     /// The same gateway with connections of its own. A server with a runtime for each worker thread gives each
@@ -129,9 +141,13 @@ impl Gateway {
     /// # Errors
     /// TLS cannot be set up.
     pub fn with_own_connections(&self) -> Result<Self, LoadError> {
+        let mut all = self.shared.all_connections();
+        let connections = Arc::new(Connections::prepared(&self.shared.routing.load())?);
+        all.push(Arc::downgrade(&connections));
+        drop(all);
         Ok(Self {
             shared: Arc::clone(&self.shared),
-            connections: Arc::new(Connections::prepared(&self.shared.routing.load())?),
+            connections,
         })
     }
 
@@ -147,9 +163,24 @@ impl Gateway {
             cache_handles,
             ..
         } = &*self.shared;
-        let next = Routing::load(catalog, Some(&routing.load()), registry, cache_handles)?;
+        // Held to the end: of two reloads at the same time the last one counts, and a new worker waits.
+        let mut all = self.shared.all_connections();
+        let before = routing.load_full();
+        let next = load(catalog, Some(&before), registry, cache_handles)?;
+        all.retain(|connections| connections.strong_count() > 0);
+        for connections in all.iter().filter_map(Weak::upgrade) {
+            connections.prepare(&[&next, &before])?;
+        }
         routing.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Ends streams that are still open half a second before `deadline`, with an error event that says so, and calls
+    /// that are opened later as soon as they have begun. For a service that stops: a connection cut without a word
+    /// looks like a complete answer to some clients.
+    pub fn close_streams_at(&self, deadline: Instant) {
+        let end = deadline.checked_sub(STREAMS_END_BEFORE).unwrap_or(deadline);
+        self.shared.streams_end.send_replace(Some(end));
     }
 
     /// `POST /v1/chat/completions`.
@@ -254,6 +285,28 @@ impl Gateway {
             call: &call,
         };
         serving.run(pending).await
+    }
+}
+
+impl Shared {
+    fn all_connections(&self) -> MutexGuard<'_, Vec<Weak<Connections>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Prepares a catalog, unless its series do not fit.
+fn load(
+    catalog: &Catalog,
+    previous: Option<&Routing>,
+    registry: &Registry,
+    caches: &CacheHandles,
+) -> Result<Routing, LoadError> {
+    let before = overflows(registry)?;
+    let routing = Routing::load(catalog, previous, registry, caches)?;
+    let after = overflows(registry)?;
+    match before.iter().zip(&after).find(|(before, after)| before != after) {
+        Some((_, (family, _))) => Err(LoadError::SeriesLimit { family }),
+        None => Ok(routing),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gatewayz_metrics::{Counter, Exemplar, Family, Histogram, Registry, SeriesError, Unit};
+use gatewayz_metrics::{Counter, Exemplar, Family, Histogram, LABEL_OVERFLOW, Registry, SeriesError, Unit};
 
 use crate::outcome::{CacheStatus, InferenceOutcome, Status, UsageSource};
 use crate::pricing::PICOS_PER_USD;
@@ -15,8 +15,8 @@ const DURATION_BUCKETS: &[f64] = &[
 const RESPONSE_BUCKETS: &[f64] = &[
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
-/// 500 models with up to 10 candidates, in 5 states.
-const SERIES_LIMIT: usize = 25_000;
+/// What a catalog may hold, 500 models with up to 10 candidates in 5 states, and the test of itself.
+const SERIES_LIMIT: usize = 25_000 + 5;
 
 /// Calls by how they ended.
 pub const REQUESTS: Family = Family::counter(
@@ -217,6 +217,17 @@ impl CandidateMetrics {
             .get_or_init(|| tokens(&self.registry, &self.provider, &self.model, types).ok())
             .as_ref()
     }
+}
+
+/// For each family of this crate with labels, how often a series was refused so far.
+pub(crate) fn overflows(registry: &Registry) -> Result<Vec<(&'static str, u64)>, SeriesError> {
+    FAMILIES
+        .iter()
+        .map(|family| {
+            let refused = registry.counter(&LABEL_OVERFLOW, &[family.name])?;
+            Ok((family.name, refused.value()))
+        })
+        .collect()
 }
 
 /// Nanoseconds, as histograms in seconds take them.

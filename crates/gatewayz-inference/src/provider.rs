@@ -3,9 +3,9 @@
 pub(crate) mod echo;
 pub(crate) mod openai;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use reqwest::Client;
@@ -63,9 +63,7 @@ impl Backend {
         match self {
             Self::Echo => Ok(echo::answer(&outgoing)),
             Self::OpenAi(provider) => {
-                let client = connections
-                    .client(connect_timeout)
-                    .map_err(|_| Failure::Connect)?;
+                let client = connections.client(connect_timeout).ok_or(Failure::Connect)?;
                 provider.send(&client, outgoing).await
             }
         }
@@ -79,6 +77,14 @@ impl Backend {
             (Self::Echo, Self::Echo) => true,
             (Self::OpenAi(one), Self::OpenAi(other)) => one.is_same_place(other),
             (Self::Echo, Self::OpenAi(_)) | (Self::OpenAi(_), Self::Echo) => false,
+        }
+    }
+
+    /// Where requests go; empty for what is built in.
+    pub(crate) fn url(&self) -> &str {
+        match self {
+            Self::Echo => "",
+            Self::OpenAi(provider) => provider.url(),
         }
     }
 
@@ -110,40 +116,113 @@ impl IncomingBody {
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     /// The time limit of a connection belongs to a client, so there is one client for each such limit.
-    clients: Mutex<Vec<(Duration, Client)>>,
+    clients: ArcSwap<Vec<(Duration, Client)>>,
 }
 
 impl Connections {
     /// With clients for all providers there are, so that no call waits for one to be made.
     pub(crate) fn prepared(routing: &Routing) -> Result<Self, reqwest::Error> {
         let connections = Self::default();
-        for provider in &routing.providers {
-            if let Backend::OpenAi(_) = provider.backend {
-                connections.client(provider.timeouts.connect)?;
-            }
-        }
+        connections.prepare(&[routing])?;
         Ok(connections)
     }
 
-    /// The client with this limit, made when it is first asked for.
-    pub(crate) fn client(&self, connect_timeout: Duration) -> Result<Client, reqwest::Error> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(timeout, _)| *timeout == connect_timeout) {
-            return Ok(client.clone());
+    /// Makes the clients these need, keeps those it has, and drops the others.
+    pub(crate) fn prepare(&self, routings: &[&Routing]) -> Result<(), reqwest::Error> {
+        let before = self.clients.load();
+        let mut clients: Vec<(Duration, Client)> = Vec::new();
+        for provider in routings.iter().flat_map(|routing| &routing.providers) {
+            let limit = provider.timeouts.connect;
+            let is_known = clients.iter().any(|(known, _)| *known == limit);
+            if matches!(provider.backend, Backend::Echo) || is_known {
+                continue;
+            }
+            let client = match before.iter().find(|(known, _)| *known == limit) {
+                Some((_, client)) => client.clone(),
+                None => client(limit)?,
+            };
+            clients.push((limit, client));
         }
-        // The process may have chosen a provider of cryptography already; then that one stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(Policy::none())
-            .no_proxy()
-            .http1_only()
-            .tcp_nodelay(true)
-            .connect_timeout(connect_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .retry(reqwest::retry::never())
-            .build()?;
-        clients.push((connect_timeout, client.clone()));
-        Ok(client)
+        self.clients.store(clients.into());
+        Ok(())
+    }
+
+    /// The client with this limit. A call older than two catalogs may get one with another limit.
+    pub(crate) fn client(&self, connect_timeout: Duration) -> Option<Client> {
+        let clients = self.clients.load();
+        let fitting = clients.iter().find(|(limit, _)| *limit == connect_timeout);
+        fitting
+            .or_else(|| clients.first())
+            .map(|(_, client)| client.clone())
+    }
+}
+
+fn client(connect_timeout: Duration) -> Result<Client, reqwest::Error> {
+    // The process may have chosen a provider of cryptography already; then that one stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(Policy::none())
+        .no_proxy()
+        .http1_only()
+        .tcp_nodelay(true)
+        .connect_timeout(connect_timeout)
+        .pool_idle_timeout(POOL_IDLE)
+        .retry(reqwest::retry::never())
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use gatewayz_metrics::{Registry, RegistrySettings};
+
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::metrics::{CacheMetrics, FAMILIES};
+    use crate::routing::CacheHandles;
+
+    fn routing(connect_seconds: u32) -> Routing {
+        let text = format!(
+            "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"http://localhost/v1\"\n\
+             timeouts = {{ connect_seconds = {connect_seconds} }}\n\
+             [[models]]\nid = \"m\"\ncandidates = [{{ provider = \"p\", model = \"u\" }}]\n"
+        );
+        let registry = Registry::new(&[FAMILIES], RegistrySettings::default()).unwrap();
+        let cache = Arc::new(CacheMetrics::new(&registry, "c").unwrap());
+        let caches = CacheHandles {
+            responses: Arc::clone(&cache),
+            self_test: cache,
+        };
+        Routing::load(
+            &Catalog::parse(&text, |_| None).unwrap(),
+            None,
+            &registry,
+            &caches,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn clients_of_catalogs_that_are_gone_are_dropped() {
+        let catalogs: Vec<_> = (1..=5).map(routing).collect();
+        let connections = Connections::prepared(&catalogs[0]).unwrap();
+
+        for pair in catalogs.windows(2) {
+            connections.prepare(&[&pair[1], &pair[0]]).unwrap();
+        }
+
+        let limits: Vec<_> = connections
+            .clients
+            .load()
+            .iter()
+            .map(|(limit, _)| *limit)
+            .collect();
+        assert_eq!(limits, [Duration::from_secs(5), Duration::from_secs(4)]);
+        assert!(
+            connections.client(Duration::from_secs(1)).is_some(),
+            "an old call still has one"
+        );
     }
 }

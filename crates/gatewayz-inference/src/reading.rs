@@ -13,6 +13,8 @@ const MAX_TOKENS: u64 = 1_000_000_000;
 /// Choices whose end is waited for; `n` is at most 128.
 const MAX_CHOICES: u32 = 128;
 const DONE: &[u8] = b"[DONE]";
+/// Reasons for which a choice is complete, and the same the next time.
+const COMPLETE: [&str; 3] = ["length", "stop", "tool_calls"];
 
 /// What one event of a stream is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub(crate) struct Reading {
     pub(crate) output_parts: u64,
     open_choices: u128,
     closed_choices: u128,
+    /// Whether a choice ended for a reason that may not be there the next time.
+    ended_otherwise: bool,
 }
 
 impl Reading {
@@ -97,6 +101,11 @@ impl Reading {
         self.closed_choices != 0 && self.open_choices & !self.closed_choices == 0
     }
 
+    /// Whether every choice that began has ended, for a reason that holds the next time too.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.is_complete() && !self.ended_otherwise
+    }
+
     fn take(&mut self, chunk: Chunk<'_>) {
         if let Some(tokens) = chunk.usage.and_then(Usage::tokens) {
             self.tokens = Some(tokens);
@@ -108,12 +117,13 @@ impl Reading {
             self.id = chunk.id.map(|id| id.0.chars().take(256).collect());
         }
         let mut has_output = false;
-        for choice in chunk.choices.into_iter().flatten() {
-            let bit = 1_u128.checked_shl(choice.index.unwrap_or(0).min(MAX_CHOICES - 1));
+        for (position, choice) in (0..).zip(chunk.choices.into_iter().flatten()) {
+            let bit = 1_u128.checked_shl(choice.index.unwrap_or(position).min(MAX_CHOICES - 1));
             let bit = bit.unwrap_or_default();
             self.open_choices |= bit;
             if let Some(reason) = choice.finish_reason {
                 self.closed_choices |= bit;
+                self.ended_otherwise |= !COMPLETE.contains(&&*reason.0);
                 self.finish_reason = Some(known_reason(&reason.0));
             }
             has_output |= choice.delta.is_some_and(|delta| delta.0);

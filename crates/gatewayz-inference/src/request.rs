@@ -211,7 +211,8 @@ fn is_empty_container(raw: &str) -> bool {
         .is_some_and(|inside| inside.trim().is_empty())
 }
 
-fn is_deeper_than(text: &[u8], limit: usize) -> bool {
+/// Whether brackets are nested deeper than this; strings do not count.
+pub(crate) fn is_deeper_than(text: &[u8], limit: usize) -> bool {
     let mut depth = 0_usize;
     let mut rest = text;
     loop {

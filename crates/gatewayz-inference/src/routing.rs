@@ -182,7 +182,11 @@ impl Model {
         candidates.sort_by_key(|candidate| candidate.order);
         let places: Vec<_> = candidates
             .iter()
-            .map(|candidate| format!("{}\0{}", candidate.provider.name, candidate.upstream_model))
+            .map(|candidate| {
+                let provider = &candidate.provider;
+                let url = provider.backend.url();
+                format!("{}\0{url}\0{}", provider.name, candidate.upstream_model)
+            })
             .collect();
         Ok(Self {
             places: places.join("\0"),

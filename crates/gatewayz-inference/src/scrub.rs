@@ -14,27 +14,34 @@ const MIN_KEY_CHARACTERS: usize = 8;
 
 /// `text` without the key itself, and without anything that looks like one.
 pub(crate) fn scrubbed(text: &str, key: Option<&SecretString>) -> String {
-    let mut clean: String = text.chars().take(MAX_CHARACTERS).collect();
-    if let Some(key) = key {
-        clean = clean.replace(key.expose_secret(), MASK);
-    }
+    let mut clean = match key {
+        Some(key) => text.replace(key.expose_secret(), MASK),
+        None => text.to_owned(),
+    };
     for prefix in KEY_PREFIXES {
         clean = without_prefixed(&clean, prefix);
+    }
+    // Last: half a key is not found any more.
+    if let Some((end, _)) = clean.char_indices().nth(MAX_CHARACTERS) {
+        clean.truncate(end);
     }
     clean
 }
 
-/// The error body for a client, made of what the provider said.
-pub(crate) fn error_body(said: &ProviderMessage, otherwise: &str, key: Option<&SecretString>) -> Vec<u8> {
+/// The error body for a client, made of what the provider said, and of `otherwise` where it said nothing.
+pub(crate) fn error_body(
+    said: &ProviderMessage,
+    otherwise: &ErrorObject<'_>,
+    key: Option<&SecretString>,
+) -> Vec<u8> {
     let clean = |text: &Option<String>| text.as_deref().map(|text| scrubbed(text, key));
-    let message = clean(&said.message).unwrap_or_else(|| otherwise.to_owned());
-    let kind = clean(&said.kind).unwrap_or_else(|| "invalid_request_error".to_owned());
+    let (message, kind) = (clean(&said.message), clean(&said.kind));
     let (param, code) = (clean(&said.param), clean(&said.code));
     ErrorObject {
-        message: &message,
-        r#type: &kind,
-        param: param.as_deref(),
-        code: code.as_deref(),
+        message: message.as_deref().unwrap_or(otherwise.message),
+        r#type: kind.as_deref().unwrap_or(otherwise.r#type),
+        param: param.as_deref().or(otherwise.param),
+        code: code.as_deref().or(otherwise.code),
     }
     .to_body()
 }
@@ -83,13 +90,32 @@ mod tests {
     }
 
     #[test]
+    fn a_key_at_the_longest_length_is_taken_out_before_the_text_is_cut() {
+        let key = SecretString::from("own-key-123456");
+        for (said, hidden) in [("own-key-123456", "own-k"), ("sk-abcdefghijkl", "sk-ab")] {
+            let text = format!("{}{said}{}", "é".repeat(MAX_CHARACTERS - 6), "x".repeat(10));
+
+            let clean = scrubbed(&text.replace("lx", "l x"), Some(&key));
+
+            assert!(!clean.contains(hidden), "{}", &clean[clean.len() - 20..]);
+            assert_eq!(clean.chars().count(), MAX_CHARACTERS);
+        }
+    }
+
+    #[test]
     fn the_body_has_all_four_members() {
         let said = ProviderMessage {
             code: Some("context_length_exceeded".into()),
             ..ProviderMessage::default()
         };
 
-        let body: serde_json::Value = serde_json::from_slice(&error_body(&said, "No.", None)).unwrap();
+        let otherwise = ErrorObject {
+            message: "No.",
+            r#type: "invalid_request_error",
+            param: None,
+            code: Some("other"),
+        };
+        let body: serde_json::Value = serde_json::from_slice(&error_body(&said, &otherwise, None)).unwrap();
 
         let expected = serde_json::json!({"error": {
             "message": "No.", "type": "invalid_request_error", "param": null, "code": "context_length_exceeded",

@@ -2,10 +2,15 @@
 
 mod opened;
 
+use std::future::pending;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
 use futures_util::{FutureExt, stream};
+use secrecy::SecretString;
+use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use crate::answer::AnswerStream;
@@ -16,6 +21,7 @@ use crate::failure::{Failure, Limit};
 use crate::outcome::{Pending, Status};
 use crate::pricing::Tokens;
 use crate::provider::IncomingBody;
+use crate::scrub;
 use crate::sse::{Event, TooLong};
 use opened::Fate;
 pub(crate) use opened::Opened;
@@ -32,6 +38,8 @@ pub(crate) struct StreamSettings {
     pub(crate) deadline: Instant,
     /// Silence after which a comment is sent; `None` for never.
     pub(crate) keep_alive: Option<Duration>,
+    /// When the gateway ends all streams; `None` while the service runs.
+    pub(crate) end: watch::Receiver<Option<Instant>>,
     /// Bytes of the request, for an estimate where usage is missing.
     pub(crate) request_bytes: usize,
 }
@@ -149,27 +157,47 @@ impl Tap {
     }
 
     async fn pull(&mut self) -> Pulled {
-        let now = Instant::now();
+        loop {
+            let now = Instant::now();
+            let (end, why) = self.end(now);
+            // A time limit is not looked at while there is always something to read.
+            if now >= end {
+                return Pulled::Failed(why);
+            }
+            let comment = self.settings.keep_alive.map(|after| now + after);
+            let comment = comment.filter(|at| *at < end);
+            let chunk = pin!(self.opened.body.chunk());
+            let changed = pin!(changed(&mut self.settings.end));
+            let next = timeout_at(comment.unwrap_or(end).into(), select(chunk, changed)).await;
+            match next {
+                Ok(Either::Left((Ok(Some(chunk)), _))) => {
+                    self.silence = Duration::ZERO;
+                    return Pulled::Chunk(chunk);
+                }
+                Ok(Either::Left((Ok(None), _))) => return Pulled::End,
+                Ok(Either::Left((Err(failure), _))) => return Pulled::Failed(failure),
+                Ok(Either::Right(_)) => self.silence += now.elapsed(),
+                Err(_) if comment.is_some() => {
+                    self.silence += now.elapsed();
+                    return Pulled::Silence;
+                }
+                Err(_) => return Pulled::Failed(why),
+            }
+        }
+    }
+
+    /// When the stream ends if nothing comes, and why.
+    fn end(&mut self, now: Instant) -> (Instant, Failure) {
         let idle_end = now + self.settings.idle.saturating_sub(self.silence);
-        let (end, limit) = if idle_end < self.settings.deadline {
+        let deadline = self.settings.deadline;
+        let (end, limit) = if idle_end < deadline {
             (idle_end, Limit::Idle)
         } else {
-            (self.settings.deadline, Limit::Total)
+            (deadline, Limit::Total)
         };
-        let comment = self.settings.keep_alive.map(|after| now + after);
-        let comment = comment.filter(|at| *at < end);
-        match timeout_at(comment.unwrap_or(end).into(), self.opened.body.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                self.silence = Duration::ZERO;
-                Pulled::Chunk(chunk)
-            }
-            Ok(Ok(None)) => Pulled::End,
-            Ok(Err(failure)) => Pulled::Failed(failure),
-            Err(_) if comment.is_some() => {
-                self.silence += now.elapsed();
-                Pulled::Silence
-            }
-            Err(_) => Pulled::Failed(Failure::Timeout(limit)),
+        match *self.settings.end.borrow_and_update() {
+            Some(shutdown) if shutdown <= end => (shutdown, Failure::ShuttingDown),
+            Some(_) | None => (end, Failure::Timeout(limit)),
         }
     }
 
@@ -226,7 +254,8 @@ impl Tap {
             Failure::Transport => Status::Truncated,
             other => other.status(),
         };
-        self.opened.ready.push(error_event(status));
+        let key = attempt.candidate.provider.backend.key();
+        self.opened.ready.push(error_event(failure, status, key));
         self.settle(&mut pending, &attempt);
         attempt.broke(failure, &self.opened.reading);
         pending.finish(status, Some(failure.kind()));
@@ -285,19 +314,32 @@ async fn drain(mut body: IncomingBody) {
     }
 }
 
-fn error_event(status: Status) -> Bytes {
-    let (message, kind, code) = match status {
-        Status::Timeout => (
+/// Waits until the end of all streams is set anew.
+async fn changed(end: &mut watch::Receiver<Option<Instant>>) {
+    // Without a gateway nobody sets it.
+    if end.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+fn error_event(failure: &Failure, status: Status, key: Option<&SecretString>) -> Bytes {
+    let (message, kind, code) = match (failure, status) {
+        (Failure::ShuttingDown, _) => (
+            "The gateway is shutting down.",
+            "server_error",
+            "server_shutting_down",
+        ),
+        (_, Status::Timeout) => (
             "The provider stopped answering in time.",
             "timeout_error",
             "upstream_timeout",
         ),
-        Status::Truncated => (
+        (_, Status::Truncated) => (
             "The provider ended the stream before its answer was complete.",
             "server_error",
             "upstream_stream_truncated",
         ),
-        Status::Success | Status::Error | Status::Cancelled => (
+        (_, Status::Success | Status::Error | Status::Cancelled) => (
             "The provider failed in the middle of its answer.",
             "server_error",
             "upstream_error",
@@ -309,8 +351,9 @@ fn error_event(status: Status) -> Bytes {
         param: None,
         code: Some(code),
     };
-    let mut event = b"data: ".to_vec();
-    event.extend(object.to_body());
-    event.extend(b"\n\n");
-    event.into()
+    let body = match failure {
+        Failure::ErrorInside(said) => scrub::error_body(said, &object, key),
+        _ => object.to_body(),
+    };
+    [b"data: ", body.as_slice(), b"\n\n"].concat().into()
 }

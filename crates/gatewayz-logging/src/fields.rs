@@ -24,6 +24,8 @@ pub(crate) const RESERVED: [&str; 15] = [
     "suppressed",
     "truncated",
 ];
+/// Namespaces of OpenTelemetry's conventions: on a span they are for the exporter, and no line shows them.
+const ATTRIBUTES: [&str; 6] = ["error.", "gen_ai.", "http.", "otel.", "peer.", "server."];
 /// Room kept for the end of the line, so that a cut line is still one JSON object.
 pub(crate) const CLOSING_BYTES: usize = 64;
 /// Longest name and quotes that are written for one field beside its value.
@@ -176,6 +178,12 @@ impl SpanFields {
     }
 
     fn add(&mut self, field: &Field, write: impl FnOnce(&mut Fields)) {
+        if ATTRIBUTES
+            .iter()
+            .any(|namespace| field.name().starts_with(namespace))
+        {
+            return;
+        }
         let used: usize = self.members.iter().map(|(_, range)| range.len()).sum();
         let mut fields = Fields::new(Self::LIMIT_BYTES.saturating_sub(used));
         write(&mut fields);

@@ -1,5 +1,5 @@
 //! A process that ends badly still delivers what it said: each case runs in a process of its own.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs::File;
 use std::path::Path;
@@ -18,6 +18,10 @@ const COLLECTOR: &str = "LAST_WORDS_COLLECTOR";
 /// What happens in the child: `main` of a service that fails.
 #[test]
 #[ignore = "is run by the others, in a process of its own"]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these variables are the tests' and no settings"
+)]
 fn child() {
     let (Ok(end), Ok(lines), Ok(collector)) =
         (std::env::var(END), std::env::var(LINES), std::env::var(COLLECTOR))

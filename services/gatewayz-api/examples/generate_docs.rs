@@ -1,11 +1,11 @@
-//! Writes the documents that the code generates: `--out DIRECTORY`.
+//! Writes the documents and dashboards that the code generates: `--out DIRECTORY`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Parser;
-use gatewayz_api::{METRIC_GROUPS, openapi, settings};
+use gatewayz_api::{METRIC_GROUPS, dashboards, openapi, settings};
 use gatewayz_metrics::Family;
 
 const METRICS_INTRODUCTION: &str = "\
@@ -20,10 +20,10 @@ a known one, or `_OTHER`. Label sets beyond the limit of a metric are recorded a
 
 ";
 
-/// Writes CONFIGURATION.md, METRICS.md and openapi.json.
+/// Writes CONFIGURATION.md, METRICS.md and openapi.json under docs, and Grafana's dashboards under deploy.
 #[derive(Parser)]
 struct Arguments {
-    /// Directory to write to
+    /// Top of the tree to write into
     #[arg(long)]
     out: PathBuf,
 }
@@ -35,8 +35,15 @@ fn main() -> anyhow::Result<()> {
         ("METRICS.md", metrics_markdown()),
         ("openapi.json", format!("{:#}\n", openapi::document())),
     ];
-    for (name, text) in documents {
-        let path = out.join(name);
+    let documents = documents.map(|(name, text)| (name.to_owned(), text));
+    write(&out.join("docs"), &documents)?;
+    write(&out.join("deploy/grafana/dashboards"), &dashboards::files()?)
+}
+
+fn write(folder: &Path, files: &[(String, String)]) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    for (name, text) in files {
+        let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod banner;
 pub mod cli;
+pub mod dashboards;
 pub mod endpoints;
 pub mod health_check;
 pub mod limits;

@@ -138,6 +138,9 @@ impl Server {
             signal = stops.next() => {
                 tracing::info!(signal, "Stopping: /ready answers 503 from now on");
                 state.drain();
+                if let Some(gateway) = &state.gateway {
+                    gateway.close_streams_at(Instant::now() + shutdown.prestop + shutdown.drain);
+                }
                 hurried_by = drain(&handle, &shutdown, &mut stops).await;
                 None
             }

@@ -49,19 +49,20 @@ impl Answer {
         if self.body.is_none() {
             self.body = read_head(&self.received)?;
         }
-        let Some(Body::Chunked(mut start)) = self.body else {
-            return Ok(self.body.map(|body| match body {
-                Body::Announced(end) | Body::Chunked(end) => end,
-            }));
-        };
-        while let Some((size, end)) = read_chunk(&self.received, start)? {
-            if size == 0 {
-                return Ok(Some(end));
+        match self.body {
+            None => Ok(None),
+            Some(Body::Announced(end)) => Ok(Some(end)),
+            Some(Body::Chunked(mut start)) => {
+                while let Some((size, end)) = read_chunk(&self.received, start)? {
+                    if size == 0 {
+                        return Ok(Some(end));
+                    }
+                    start = end;
+                }
+                self.body = Some(Body::Chunked(start));
+                Ok(None)
             }
-            start = end;
         }
-        self.body = Some(Body::Chunked(start));
-        Ok(None)
     }
 }
 
@@ -100,8 +101,7 @@ fn read_chunk(received: &[u8], start: usize) -> Result<Option<(usize, usize)>> {
     let Some(line) = rest.windows(2).position(|window| window == b"\r\n") else {
         return Ok(None);
     };
-    let size =
-        str::from_utf8(rest.get(..line).unwrap_or_default()).context("read the size of a chunk")?;
+    let size = str::from_utf8(rest.get(..line).unwrap_or_default()).context("read the size of a chunk")?;
     let size = usize::from_str_radix(size, 16).context("read the size of a chunk")?;
     ensure!(size <= ANSWER_MAX_BYTES, "read an answer: it is too long");
     let end = start + line + 2 + size + 2;
@@ -112,10 +112,9 @@ fn read_chunk(received: &[u8], start: usize) -> Result<Option<(usize, usize)>> {
 mod tests {
     use super::Answer;
 
-    const ANNOUNCED: &[u8] =
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+    const ANNOUNCED: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
     const CHUNKED: &[u8] =
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nb\r\n\r\n0\r\n\r\nworld\r\n0\r\n\r\n";
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nc\r\n\r\n0\r\n\r\nworld\r\n0\r\n\r\n";
 
     #[test]
     fn an_answer_is_whole_with_its_last_byte_wherever_it_is_cut() {
@@ -144,9 +143,7 @@ mod tests {
     #[test]
     fn more_than_the_answer_is_a_mistake() {
         for whole in [ANNOUNCED, CHUNKED] {
-            let error = Answer::default()
-                .take(&[whole, b"H"].concat())
-                .unwrap_err();
+            let error = Answer::default().take(&[whole, b"H"].concat()).unwrap_err();
 
             assert!(error.to_string().contains("more than one"), "{error}");
         }

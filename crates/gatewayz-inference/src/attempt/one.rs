@@ -1,19 +1,19 @@
 //! One attempt at one candidate, from sending the request to an answer that has begun.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, RETRY_AFTER};
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tracing::Span;
 
-use super::Attempts;
+use super::{Attempts, Patience};
 use crate::breaker::Permit;
-use crate::failure::{Failure, Limit};
+use crate::failure::{Failure, Limit, Verdict};
 use crate::metrics::nanos;
-use crate::outcome::Pending;
-use crate::provider::{IncomingBody, Outgoing};
+use crate::provider::{Incoming, IncomingBody, Outgoing};
 use crate::reading::{ProviderMessage, Reading};
 use crate::request::Request;
 use crate::routing::Candidate;
@@ -22,6 +22,10 @@ use crate::stream::Opened;
 
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const MAX_ERROR_BYTES: usize = 64 * 1024;
+/// What a connection's time limit may be late by.
+const CONNECT_GRACE: Duration = Duration::from_millis(200);
+/// Age at which an attempt without an answer speaks against its provider, although the client left first.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer that has begun.
 pub(crate) enum Given {
@@ -31,11 +35,15 @@ pub(crate) enum Given {
     Stream(Box<Opened>),
 }
 
-/// An attempt that has an answer, until the answer is complete. Dropped before that, the client has left.
+/// An attempt, until its answer is complete. Dropped before that, the client has left.
 pub(crate) struct Attempt {
     pub(crate) candidate: Arc<Candidate>,
     span: Span,
     permit: Option<Permit>,
+    /// `None` as soon as it is known whether the provider can be connected.
+    connect: Option<Permit>,
+    sent: Instant,
+    has_begun: bool,
     is_over: bool,
 }
 
@@ -53,7 +61,7 @@ pub(super) fn permits(candidate: &Candidate, now: Instant) -> Option<Permits> {
 }
 
 /// The longest time a call of this kind may take there.
-pub(super) fn total(request: &Request, candidate: &Candidate) -> Duration {
+pub(crate) fn total(request: &Request, candidate: &Candidate) -> Duration {
     let timeouts = &candidate.provider.timeouts;
     if request.stream {
         timeouts.stream_total
@@ -62,50 +70,43 @@ pub(super) fn total(request: &Request, candidate: &Candidate) -> Duration {
     }
 }
 
-/// Runs the attempt. Where there is no other candidate left, a slow first byte is waited for: giving up would
-/// help nobody.
+/// Runs the attempt until its answer has begun.
 pub(super) async fn run(
     attempts: &Attempts<'_>,
     candidate: &Arc<Candidate>,
-    mut permits: Permits,
-    pending: &Pending,
+    permits: Permits,
     resends: u32,
-    is_last: bool,
+    patience: Patience,
 ) -> Result<(Given, Attempt), Failure> {
-    let request = attempts.request;
     let mut attempt = Attempt {
         candidate: Arc::clone(candidate),
-        span: span::open(request, candidate, resends),
-        permit: None,
+        span: span::open(attempts.request, candidate, resends),
+        permit: Some(permits.model),
+        connect: Some(permits.connect),
+        sent: Instant::now(),
+        has_begun: false,
         is_over: false,
     };
-    let sent = Instant::now();
-    let deadline = pending.started + total(request, candidate);
-    let first_byte = sent + candidate.provider.timeouts.first_byte;
-    let given = if request.stream && !is_last && first_byte < deadline {
-        exchange(attempts, &attempt, (first_byte, Limit::FirstByte), deadline).await
-    } else {
-        exchange(attempts, &attempt, (deadline, Limit::Total), deadline).await
-    };
+    let given = exchange(attempts, &mut attempt, patience).await;
     let now = Instant::now();
+    let took = now - attempt.sent;
+    let response_time = &candidate.provider.response_time;
     match given {
         Ok(given) => {
-            permits.connect.succeeded(now);
-            permits.model.begun(now);
-            attempt.permit = Some(permits.model);
-            candidate.provider.response_time.observe(nanos(now - sent), None);
-            span::first_chunk(&attempt.span, now - sent);
+            attempt.begun(now);
+            response_time.observe(nanos(took), None);
+            span::first_chunk(&attempt.span, took);
             Ok((given, attempt))
         }
         Err(failure) => {
-            if failure == Failure::Connect {
-                permits.connect.failed(now);
-            } else {
-                permits.connect.succeeded(now);
+            match attempt.connect.take() {
+                Some(connect) if failure == Failure::Connect => connect.failed(now),
+                // Without a connection it would have failed otherwise, unless the time was too short to tell.
+                Some(connect) if !matches!(failure, Failure::Timeout(_)) => connect.succeeded(now),
+                Some(_) | None => {}
             }
-            attempt.permit = Some(permits.model);
             if !matches!(failure, Failure::Connect | Failure::Timeout(_)) {
-                candidate.provider.response_time.observe(nanos(now - sent), None);
+                response_time.observe(nanos(took), None);
             }
             attempt.record(&failure, now);
             Err(failure)
@@ -115,28 +116,19 @@ pub(super) async fn run(
 
 async fn exchange(
     attempts: &Attempts<'_>,
-    attempt: &Attempt,
-    (first, limit): (Instant, Limit),
-    deadline: Instant,
+    attempt: &mut Attempt,
+    patience: Patience,
 ) -> Result<Given, Failure> {
-    let provider = &attempt.candidate.provider;
-    let outgoing = Outgoing {
-        operation: attempts.request.operation,
-        body: attempts.request.for_provider(&attempt.candidate.upstream_model),
-        stream: attempts.request.stream,
-        headers: headers(attempts, &attempt.span),
-    };
-    let head = provider
-        .backend
-        .send(attempts.connections, provider.timeouts.connect, outgoing);
-    let incoming = timeout_at(first.into(), head)
+    let is_stream = attempts.request.stream;
+    let timed_out = |_| Failure::Timeout(patience.limit);
+    let incoming = timeout_at(patience.until.into(), head(attempts, attempt))
         .await
-        .map_err(|_| Failure::Timeout(limit))??;
+        .map_err(timed_out)??;
     let mut body = incoming.body;
-    let idle = provider.timeouts.idle;
+    let idle = attempt.candidate.provider.timeouts.idle;
     if !incoming.status.is_success() {
         // What cannot be read of a refusal changes nothing about it.
-        let said = whole(&mut body, MAX_ERROR_BYTES, idle, deadline)
+        let said = whole(&mut body, MAX_ERROR_BYTES, idle, patience)
             .await
             .unwrap_or_default();
         return Err(Failure::Status {
@@ -145,22 +137,50 @@ async fn exchange(
             said: said_in(&said),
         });
     }
-    if attempts.request.stream {
-        let opened = timeout_at(
-            first.into(),
-            Opened::open(body, attempts.request.usage_asked, attempts.is_kept),
-        )
-        .await
-        .map_err(|_| Failure::Timeout(limit))??;
+    if is_stream {
+        let opened = Opened::open(body, attempts.request.usage_asked, attempts.is_kept);
+        let opened = timeout_at(patience.until.into(), opened)
+            .await
+            .map_err(timed_out)??;
         return Ok(Given::Stream(Box::new(opened)));
     }
-    let bytes = whole(&mut body, MAX_ANSWER_BYTES, idle, deadline).await?;
+    attempt.has_begun = true;
+    let bytes = whole(&mut body, MAX_ANSWER_BYTES, idle, patience).await?;
     let mut reading = Box::new(Reading::default());
     match reading.whole(&bytes) {
         Some(Ok(())) => Ok(Given::Whole(bytes, reading)),
-        Some(Err(_)) => Err(Failure::ErrorInside),
+        Some(Err(said)) => Err(Failure::ErrorInside(said)),
         None => Err(Failure::Malformed),
     }
+}
+
+/// Sends the request and waits for the head of the answer. What probes of the breakers wait to know is told at once:
+/// other calls are kept away until then.
+async fn head(attempts: &Attempts<'_>, attempt: &mut Attempt) -> Result<Incoming, Failure> {
+    let candidate = Arc::clone(&attempt.candidate);
+    let provider = &candidate.provider;
+    let outgoing = Outgoing {
+        operation: attempts.request.operation,
+        body: attempts.request.for_provider(&candidate.upstream_model),
+        stream: attempts.request.stream,
+        headers: headers(attempts, &attempt.span),
+    };
+    let connect = provider.timeouts.connect;
+    let mut head = pin!(provider.backend.send(attempts.connections, connect, outgoing));
+    let incoming = match timeout(connect + CONNECT_GRACE, &mut head).await {
+        Ok(incoming) => incoming?,
+        Err(_) => {
+            // Without a connection it would have failed by now.
+            attempt.connected(Instant::now());
+            head.await?
+        }
+    };
+    let now = Instant::now();
+    attempt.connected(now);
+    if incoming.status.is_success() {
+        attempt.answers(now);
+    }
+    Ok(incoming)
 }
 
 fn headers(attempts: &Attempts<'_>, span: &Span) -> HeaderMap {
@@ -176,18 +196,23 @@ async fn whole(
     body: &mut IncomingBody,
     max_bytes: usize,
     idle: Duration,
-    deadline: Instant,
+    patience: Patience,
 ) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     let mut only = Bytes::new();
     loop {
-        let idle_end = Instant::now() + idle;
-        let limit = if idle_end < deadline {
-            Limit::Idle
+        let now = Instant::now();
+        // A time limit is not looked at while there is always something to read.
+        if now >= patience.until {
+            return Err(Failure::Timeout(patience.limit));
+        }
+        let idle_end = now + idle;
+        let (end, limit) = if idle_end < patience.until {
+            (idle_end, Limit::Idle)
         } else {
-            Limit::Total
+            (patience.until, patience.limit)
         };
-        let chunk = timeout_at(idle_end.min(deadline).into(), body.chunk())
+        let chunk = timeout_at(end.into(), body.chunk())
             .await
             .map_err(|_| Failure::Timeout(limit))??;
         let Some(chunk) = chunk else {
@@ -213,21 +238,21 @@ fn said_in(body: &[u8]) -> ProviderMessage {
     }
 }
 
-/// Seconds or a date.
+/// Seconds or a date; a date that has passed says nothing.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+    date.duration_since(SystemTime::now()).ok()
 }
 
 impl Attempt {
     /// The answer is complete.
     pub(crate) fn succeeded(mut self, reading: &Reading) {
         span::answered(&self.span, reading);
-        self.judge(true, Instant::now());
+        self.judge(Verdict::Well, Instant::now());
     }
 
     /// The answer broke off after it had begun.
@@ -236,26 +261,65 @@ impl Attempt {
         self.record(failure, Instant::now());
     }
 
-    fn record(&mut self, failure: &Failure, now: Instant) {
-        span::failed(&self.span, failure);
-        self.judge(!failure.speaks_against_provider(), now);
+    /// The provider can be connected.
+    fn connected(&mut self, now: Instant) {
+        if let Some(connect) = self.connect.take() {
+            connect.succeeded(now);
+        }
     }
 
-    fn judge(&mut self, is_well: bool, now: Instant) {
+    /// The provider answers, well or not.
+    fn answers(&mut self, now: Instant) {
+        if let Some(permit) = &mut self.permit {
+            permit.begun(now);
+        }
+    }
+
+    fn begun(&mut self, now: Instant) {
+        self.has_begun = true;
+        self.answers(now);
+    }
+
+    fn record(&mut self, failure: &Failure, now: Instant) {
+        span::failed(&self.span, failure);
+        self.judge(failure.verdict(), now);
+    }
+
+    fn judge(&mut self, verdict: Verdict, now: Instant) {
         self.is_over = true;
-        self.candidate.provider.health.record(is_well, now);
-        match self.permit.take() {
-            Some(permit) if is_well => permit.succeeded(now),
-            Some(permit) => permit.failed(now),
-            None => {}
+        let Some(mut permit) = self.permit.take() else {
+            return;
+        };
+        let health = &self.candidate.provider.health;
+        match verdict {
+            Verdict::Well => {
+                health.record(true, now);
+                permit.succeeded(now);
+            }
+            Verdict::Unwell => {
+                health.record(false, now);
+                permit.failed(now);
+            }
+            Verdict::Refused => permit.begun(now),
+            Verdict::Nothing => {}
         }
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.is_over {
-            span::error(&self.span, "cancelled");
+        if self.is_over {
+            return;
+        }
+        span::error(&self.span, "cancelled");
+        let now = Instant::now();
+        let patience = self.candidate.provider.timeouts.first_byte.min(PATIENCE);
+        // Otherwise clients with less patience than the gateway would hide a provider that hangs.
+        if !self.has_begun && now.saturating_duration_since(self.sent) >= patience {
+            self.judge(Verdict::Unwell, now);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

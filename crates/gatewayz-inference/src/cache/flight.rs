@@ -9,7 +9,7 @@ use super::Key;
 
 /// The calls under way, by key.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<HashMap<Key, watch::Receiver<bool>>>);
+pub(super) struct Flights(Mutex<HashMap<Key, watch::Receiver<Landed>>>);
 
 /// What a call is for its key.
 #[derive(Debug)]
@@ -20,26 +20,27 @@ pub(crate) enum Joined {
     Waiting(Waiting),
 }
 
-/// The first call. Dropping it lets the others look again.
+/// The first call. Dropping it says that it was given up.
 #[derive(Debug)]
 pub(crate) struct Flight {
     flights: Arc<Flights>,
     key: Key,
-    /// `true` says that there will be nothing to find.
-    sender: watch::Sender<bool>,
+    sender: watch::Sender<Landed>,
 }
 
 /// A call that waits.
 #[derive(Debug)]
-pub(crate) struct Waiting(watch::Receiver<bool>);
+pub(crate) struct Waiting(watch::Receiver<Landed>);
 
 /// Why the wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Landed {
-    /// The answer is kept, or the first call was given up: look again.
-    LookAgain,
+    /// The answer is kept, though not for everybody: an entry may be too large, or too old for some.
+    Kept,
     /// The answer cannot be kept.
     NotKept,
+    /// The first call was given up before it had an answer: another one may be the first.
+    GivenUp,
 }
 
 impl Flights {
@@ -48,7 +49,7 @@ impl Flights {
         if let Some(receiver) = flights.get(&key) {
             return Joined::Waiting(Waiting(receiver.clone()));
         }
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(Landed::GivenUp);
         flights.insert(key, receiver);
         Joined::First(Flight {
             flights: Arc::clone(self),
@@ -59,9 +60,9 @@ impl Flights {
 }
 
 impl Flight {
-    /// Tells the others that there will be nothing to find.
-    pub(crate) fn not_kept(self) {
-        self.sender.send_replace(true);
+    /// Tells the others how it ended.
+    pub(crate) fn land(self, landed: Landed) {
+        self.sender.send_replace(landed);
     }
 }
 
@@ -77,10 +78,6 @@ impl Waiting {
     pub(crate) async fn landed(mut self) -> Landed {
         // Ends with an error when the first call is dropped, which is when it is over.
         while self.0.changed().await.is_ok() {}
-        if *self.0.borrow() {
-            Landed::NotKept
-        } else {
-            Landed::LookAgain
-        }
+        *self.0.borrow()
     }
 }

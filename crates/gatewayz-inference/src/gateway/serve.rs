@@ -1,7 +1,7 @@
 //! One call: the cache, the attempts, the answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -11,7 +11,7 @@ use tokio::time::timeout_at;
 
 use super::Shared;
 use crate::answer::{Answer, AnswerStream, Body};
-use crate::attempt::{Attempt, Attempts, Given};
+use crate::attempt::{Attempt, Attempts, Given, total};
 use crate::cache::{Entry, Joined, Keeping, Key, Landed, ResponseCache};
 use crate::call::Call;
 use crate::catalog::Operation;
@@ -26,6 +26,10 @@ use crate::stream::{Opened, StreamSettings, estimated_tokens};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const CACHE: HeaderName = HeaderName::from_static("x-gatewayz-cache");
+/// Longest time a call waits for the answer of another one, or a quarter of its own where that is less: the rest must
+/// do for an answer of its own.
+const LONGEST_JOIN: Duration = Duration::from_secs(10);
+const JOIN_SHARE: u32 = 4;
 
 /// Everything one call needs.
 pub(super) struct Serving<'a> {
@@ -65,7 +69,8 @@ impl Serving<'_> {
             Ok((Given::Whole(body, reading), attempt)) => {
                 self.settle(&mut pending, &attempt, &reading, body.len());
                 if let Some(keeping) = keeping {
-                    keeping.whole(&body, &reading, &attempt.candidate.metrics);
+                    let operation = self.request.operation;
+                    keeping.whole(operation, &body, &reading, &attempt.candidate.metrics);
                 }
                 attempt.succeeded(&reading);
                 pending.finish(Status::Success, None);
@@ -91,9 +96,10 @@ impl Serving<'_> {
         };
         // Embeddings of the same input are the same.
         let is_repeatable = self.request.repeatable || self.request.operation == Operation::Embeddings;
-        let tenant = self.call.tenant.as_deref().unwrap_or_default();
-        let keys = Key::both(self.request, self.model, tenant).filter(|_| is_repeatable || policy.always);
-        let Some((whole, events)) = keys else {
+        if !is_repeatable && !policy.always {
+            return Lookup::Ask(CacheStatus::Bypass, None);
+        }
+        let Some((whole, events)) = Key::both(self.request, self.model, self.call) else {
             return Lookup::Ask(CacheStatus::Bypass, None);
         };
         let key = if self.request.stream { events } else { whole };
@@ -105,13 +111,18 @@ impl Serving<'_> {
                 flight,
             })
         };
-        if control.no_cache {
+        if control.no_cache || control.max_age == Some(Duration::ZERO) {
             return Lookup::Ask(CacheStatus::Bypass, keeping(None));
         }
-        let deadline = started + self.first_total();
+        let ask_alone = || Lookup::Ask(CacheStatus::Miss, keeping(None));
+        let deadline = started + LONGEST_JOIN.min(self.shortest_total() / JOIN_SHARE);
         loop {
             if let Some(hit) = self.find(&whole, &events) {
                 return hit;
+            }
+            // A stream ends as late as its client likes, so nobody waits for one.
+            if self.request.stream {
+                return ask_alone();
             }
             match self.cache.join(key) {
                 Joined::First(flight) => {
@@ -120,8 +131,9 @@ impl Serving<'_> {
                     return found.unwrap_or_else(|| Lookup::Ask(CacheStatus::Miss, keeping(Some(flight))));
                 }
                 Joined::Waiting(waiting) => match timeout_at(deadline.into(), waiting.landed()).await {
-                    Ok(Landed::LookAgain) => {}
-                    Ok(Landed::NotKept) | Err(_) => return Lookup::Ask(CacheStatus::Miss, keeping(None)),
+                    Ok(Landed::Kept) => return self.find(&whole, &events).unwrap_or_else(ask_alone),
+                    Ok(Landed::NotKept) | Err(_) => return ask_alone(),
+                    Ok(Landed::GivenUp) => {}
                 },
             }
         }
@@ -142,14 +154,13 @@ impl Serving<'_> {
         Some(Lookup::Hit(entry, body))
     }
 
-    fn first_total(&self) -> std::time::Duration {
-        let first = self.model.candidates.first();
-        let timeouts = first.map_or_else(Default::default, |candidate| candidate.provider.timeouts);
-        if self.request.stream {
-            timeouts.stream_total
-        } else {
-            timeouts.total
-        }
+    fn shortest_total(&self) -> Duration {
+        let totals = self
+            .model
+            .candidates
+            .iter()
+            .map(|candidate| total(self.request, candidate));
+        totals.min().unwrap_or_default()
     }
 
     fn hit(&self, mut pending: Pending, entry: &Entry, body: Bytes) -> Answer {
@@ -180,6 +191,7 @@ impl Serving<'_> {
             idle: timeouts.idle,
             deadline: pending.started + timeouts.stream_total,
             keep_alive: self.shared.settings.keep_alive,
+            end: self.shared.streams_end.subscribe(),
             request_bytes: self.request.body.len(),
         };
         events_answer(opened.into_answer(settings, pending, attempt, keeping), status)

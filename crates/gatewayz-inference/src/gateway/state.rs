@@ -67,7 +67,7 @@ async fn probe(provider: Arc<Provider>, connections: Arc<Connections>) {
     let Backend::OpenAi(backend) = &provider.backend else {
         return;
     };
-    if let Ok(client) = connections.client(provider.timeouts.connect) {
+    if let Some(client) = connections.client(provider.timeouts.connect) {
         let is_good = backend.probe(&client).await;
         let was_good = provider.health.last_probe();
         provider.health.probed(is_good);

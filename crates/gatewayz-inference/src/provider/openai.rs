@@ -44,6 +44,11 @@ impl OpenAi {
         self.chat == other.chat && self.authorization == other.authorization
     }
 
+    /// Where chats go: tells places of one name apart.
+    pub(super) fn url(&self) -> &str {
+        self.chat.as_str()
+    }
+
     /// Host and port, for spans.
     pub(crate) fn address(&self) -> (&str, u16) {
         let host = self.chat.host_str().unwrap_or_default();

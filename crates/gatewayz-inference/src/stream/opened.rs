@@ -81,7 +81,7 @@ impl Opened {
             Seen::Part => Fate::Part,
             Seen::UsageOnly => Fate::Usage,
             Seen::Done => Fate::Done,
-            Seen::Error(_) => Fate::Broken(Failure::ErrorInside),
+            Seen::Error(said) => Fate::Broken(Failure::ErrorInside(said)),
             Seen::Garbage => Fate::Broken(Failure::Malformed),
         }
     }

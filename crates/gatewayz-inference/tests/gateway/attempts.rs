@@ -1,13 +1,14 @@
 //! Weights, retry budget and breaker, seen from outside.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use gatewayz_inference::{Catalog, Status};
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use secrecy::SecretString;
 
-use crate::harness::{Harness, KEY, catalog, completion, request, streamed};
-use crate::provider::{FaultyProvider, Script, Step};
+use crate::harness::{Harness, KEY, catalog, catalog_of, completion, request, streamed};
 
 fn good() -> FaultyProvider {
     FaultyProvider::always(Script::json(200, &completion(1, 0, 1)))
@@ -168,4 +169,103 @@ async fn calls_under_way_do_not_wait_for_each_other() {
 
     let statuses: Vec<_> = harness.outcomes().iter().map(|outcome| outcome.status).collect();
     assert_eq!(statuses, vec![Status::Cancelled; 20]);
+}
+
+#[tokio::test]
+async fn a_provider_that_hangs_is_seen_although_its_callers_leave_early() {
+    let provider = FaultyProvider::always(Script::of([Step::Hang]));
+    let timeouts = "timeouts = { first_byte_seconds = 0.1 }";
+    let harness = Harness::new(&catalog_of(&[provider.base_url()], timeouts, ""));
+
+    for body in [request(), streamed(), request(), streamed(), request()] {
+        let leaving = tokio::time::timeout(Duration::from_millis(200), harness.chat(&body));
+        assert!(leaving.await.is_err());
+    }
+
+    assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(1.0));
+    assert_eq!(
+        harness.metric(r#"provider_breaker_open{provider="p0",model="m"}"#),
+        Some(1.0)
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_leaves_soon_says_nothing_of_the_provider() {
+    let provider = FaultyProvider::always(Script::of([Step::Hang]));
+    let harness = Harness::over(&provider);
+
+    for _ in 0..5 {
+        let body = request();
+        let leaving = tokio::time::timeout(Duration::from_millis(20), harness.chat(&body));
+        assert!(leaving.await.is_err());
+    }
+
+    assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(0.0));
+    assert!(harness.gateway.health()[0].open_breakers.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_in_one_piece_is_asked_for_elsewhere_when_its_provider_hangs() {
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{".to_vec();
+    for hanging in [
+        Script::of([Step::Hang]),
+        Script::of([Step::Raw(head.clone()), Step::Hang]),
+        Script::of([
+            Step::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()),
+            Step::Forever(b" ".to_vec(), Duration::from_millis(1)),
+        ]),
+    ] {
+        let (hanging, good) = (FaultyProvider::always(hanging), good());
+        let urls = [hanging.base_url(), good.base_url()];
+        let harness = Harness::new(&catalog_of(&urls, "timeouts = { total_seconds = 2 }", ""));
+
+        let answer = harness.read(&request()).await;
+
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let outcome = harness.outcome();
+        assert_eq!((&*outcome.provider, outcome.attempts), ("p1", 2));
+        assert!(outcome.duration >= Duration::from_secs(1), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_and_limits_count_neither_for_a_provider_nor_against_it() {
+    let provider = FaultyProvider::start();
+    let harness = Harness::over(&provider);
+    // Five failures in a row open the breaker, whatever comes in between.
+    let statuses = [500, 400, 422, 429, 500, 404, 413, 500, 400, 500, 409, 500];
+    for status in statuses {
+        provider.next(Script::json(status, "{}"));
+    }
+
+    // A repeat within a call takes the next one.
+    while provider.requests().len() < statuses.len() - 1 {
+        assert!(harness.gateway.health()[0].open_breakers.is_empty());
+        harness.read(&request()).await;
+    }
+    harness.read(&request()).await;
+
+    assert_eq!(provider.requests().len(), statuses.len());
+    assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(1.0));
+    assert_eq!(harness.gateway.health()[0].open_breakers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_candidate_without_time_left_is_not_tried() {
+    let (hanging, short) = (FaultyProvider::always(Script::of([Step::Hang])), good());
+    let text = format!(
+        "[[providers]]\nname = \"p0\"\nkind = \"openai\"\nbase_url = \"{}\"\ntimeouts = {{ total_seconds = 1 }}\n\
+         [[providers]]\nname = \"p1\"\nkind = \"openai\"\nbase_url = \"{}\"\ntimeouts = {{ total_seconds = 0.3 }}\n\
+         [[models]]\nid = \"m\"\n\
+         candidates = [{{ provider = \"p0\", model = \"u\" }}, {{ provider = \"p1\", model = \"u\" }}]\n",
+        hanging.base_url(),
+        short.base_url()
+    );
+    let harness = Harness::new(&Catalog::parse(&text, |_| None).unwrap());
+
+    let answer = harness.read(&request()).await;
+
+    answer.expect_error(504, "timeout_error", Some("upstream_timeout"));
+    assert_eq!(harness.outcome().attempts, 1);
+    assert_eq!(harness.metric(r#"provider_error_rate{provider="p1"}"#), Some(0.0));
 }

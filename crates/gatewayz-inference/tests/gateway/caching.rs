@@ -1,15 +1,18 @@
 //! The cache: what is kept, for whom, and what it costs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use gatewayz_inference::{CacheStatus, Call, UsageSource};
+use futures_util::future::join_all;
+use gatewayz_inference::{CacheStatus, Call, Catalog, GatewaySettings, Status, UsageSource};
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    DONE, HELLO, Harness, ROLE, Read, STOP, USAGE, catalog, completion, piece, read, stream_of,
+    DONE, HELLO, Harness, ROLE, Read, STOP, USAGE, catalog, catalog_of, completion, piece, read, stream_of,
 };
-use crate::provider::{FaultyProvider, Script, Step};
 
+const SLOW: Duration = Duration::from_millis(500);
 const POLICY: &str = "cache = { ttl_seconds = 60 }\n";
 
 fn provider() -> FaultyProvider {
@@ -22,6 +25,30 @@ fn seeded() -> Value {
 
 fn seeded_stream() -> Value {
     json!({"model": "m", "seed": 7, "messages": [{"role": "user", "content": "hi"}], "stream": true})
+}
+
+/// An answer with two choices, without an index as some providers have it.
+fn two_choices(one: Value, other: Value) -> String {
+    let choice =
+        |reason: Value| json!({"message": {"role": "assistant", "content": "x"}, "finish_reason": reason});
+    json!({"object": "chat.completion", "choices": [choice(one), choice(other)]}).to_string()
+}
+
+/// A complete answer that takes a while.
+fn slow() -> Script {
+    let body = completion(1, 0, 1);
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    Script::of([
+        Step::Raw(head.into_bytes()),
+        Step::Pause(SLOW),
+        Step::Raw(body.into_bytes()),
+    ])
+}
+
+/// The time from the second request to the last.
+fn spread(provider: &FaultyProvider) -> Duration {
+    let requests = provider.requests();
+    requests[requests.len() - 1].at - requests[1].at
 }
 
 async fn send(harness: &Harness, body: &Value, change: impl FnOnce(&mut Call)) -> Read {
@@ -126,7 +153,7 @@ async fn the_clients_cache_control_is_obeyed() {
     );
     assert_eq!(cache(&with("no-cache").await), Some("bypass"));
     assert_eq!(cache(&with("max-age=60").await), Some("hit"));
-    assert_eq!(cache(&with("max-age=0").await), Some("miss"));
+    assert_eq!(cache(&with("max-age=0").await), Some("bypass"));
     assert_eq!(provider.requests().len(), 4);
 }
 
@@ -138,6 +165,12 @@ async fn only_complete_answers_are_kept() {
             &completion(1, 0, 1).replace("\"stop\"", "\"content_filter\""),
         ),
         Script::json(400, r#"{"error":{"message":"no"}}"#),
+        Script::json(200, &completion(1, 0, 1).replace("\"stop\"", "null")),
+        Script::json(200, &two_choices(json!("content_filter"), json!("stop"))),
+        Script::json(200, &two_choices(json!("stop"), json!("content_filter"))),
+        Script::json(200, &two_choices(json!("stop"), Value::Null)),
+        Script::json(200, r#"{"object":"chat.completion","choices":[]}"#),
+        Script::json(200, r#"{"object":"chat.completion","choices":"unusual"}"#),
     ] {
         let provider = FaultyProvider::always(bad);
         let harness = Harness::new(&catalog(&[&provider], POLICY));
@@ -197,7 +230,7 @@ async fn calls_at_the_same_time_ask_once() {
     let provider = FaultyProvider::start();
     let slow = completion(1_000, 0, 10);
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", slow.len());
-    let pause = Step::Pause(std::time::Duration::from_millis(200));
+    let pause = Step::Pause(Duration::from_millis(200));
     provider.next(Script::of([
         Step::Raw(head.into_bytes()),
         pause,
@@ -220,7 +253,7 @@ async fn a_first_caller_who_leaves_makes_room_for_the_next() {
     provider.next(Script::of([Step::Hang]));
     let harness = Harness::new(&catalog(&[&provider], POLICY));
     let body = seeded();
-    let leaving = tokio::time::timeout(std::time::Duration::from_millis(200), harness.read(&body));
+    let leaving = tokio::time::timeout(Duration::from_millis(200), harness.read(&body));
 
     let (left, stayed) = tokio::join!(leaving, harness.read(&body));
 
@@ -254,4 +287,113 @@ async fn another_catalog_does_not_give_the_answers_of_the_last() {
 
     assert_eq!(cache(&harness.read(&seeded()).await), Some("miss"));
     assert_eq!(other.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_long_for_the_answer_of_another() {
+    let provider = provider();
+    provider.next(Script::of([Step::Hang]));
+    let timeouts = "timeouts = { total_seconds = 2 }";
+    let harness = Harness::new(&catalog_of(&[provider.base_url()], timeouts, POLICY));
+    let body = seeded();
+
+    let (first, second) = tokio::join!(harness.read(&body), harness.read(&body));
+
+    assert_eq!((first.status, second.status), (504, 200));
+    let outcomes = harness.outcomes();
+    let second = outcomes
+        .iter()
+        .find(|outcome| outcome.status == Status::Success)
+        .unwrap();
+    assert!(second.duration >= Duration::from_millis(500), "{second:?}");
+    assert!(second.duration < Duration::from_millis(1_500), "{second:?}");
+}
+
+#[tokio::test]
+async fn a_stream_does_not_wait_for_the_reader_of_another() {
+    let provider = FaultyProvider::always(Script::stream(&[ROLE, HELLO, STOP, DONE]));
+    provider.next(Script::open_stream(&[ROLE, HELLO]).then(Step::Hang));
+    let harness = Harness::new(&catalog(&[&provider], POLICY));
+    let _unread = harness.chat(&seeded_stream()).await.unwrap();
+
+    let body = seeded_stream();
+    let next = tokio::time::timeout(Duration::from_secs(5), harness.read(&body)).await;
+
+    assert_eq!(cache(&next.unwrap()), Some("miss"));
+}
+
+#[tokio::test]
+async fn calls_that_want_no_kept_answer_do_not_wait_for_each_other() {
+    let provider = FaultyProvider::always(slow());
+    let harness = Harness::new(&catalog(&[&provider], POLICY));
+    let body = seeded();
+    let call = || send(&harness, &body, |call| call.header("cache-control", b"max-age=0"));
+
+    join_all([call(), call(), call(), call()]).await;
+
+    assert!(spread(&provider) < SLOW, "{:?}", spread(&provider));
+}
+
+#[tokio::test]
+async fn calls_that_waited_in_vain_do_not_wait_for_each_other() {
+    let provider = FaultyProvider::always(slow());
+    let settings = GatewaySettings {
+        cache_bytes: 0,
+        ..GatewaySettings::default()
+    };
+    let harness = Harness::with(&catalog(&[&provider], POLICY), settings);
+    let body = seeded();
+
+    let answers = join_all([(); 4].map(|()| harness.read(&body))).await;
+
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(provider.requests().len(), 4, "nothing is kept");
+    assert!(spread(&provider) < SLOW, "{:?}", spread(&provider));
+}
+
+#[tokio::test]
+async fn a_deeply_nested_request_is_not_looked_up() {
+    let provider = provider();
+    let harness = Harness::new(&catalog(&[&provider], POLICY));
+    let nested = |depth: usize| {
+        let mut body = seeded();
+        body["tools"] = (1..depth).fold(json!(1), |inner, _| json!([inner]));
+        body
+    };
+
+    assert_eq!(cache(&harness.read(&nested(16)).await), Some("miss"));
+    assert_eq!(cache(&harness.read(&nested(17)).await), Some("bypass"));
+}
+
+#[tokio::test]
+async fn an_answer_belongs_to_the_address_and_the_beta_it_came_from() {
+    let (one, other) = (provider(), provider());
+    let harness = Harness::new(&catalog(&[&one], POLICY));
+    harness.read(&seeded()).await;
+    let body = seeded();
+    let beta = |value: &'static [u8]| send(&harness, &body, |call| call.header("OpenAI-Beta", value));
+
+    assert_eq!(cache(&beta(b"a=v1").await), Some("miss"));
+    assert_eq!(cache(&beta(b"a=v2").await), Some("miss"));
+    assert_eq!(cache(&beta(b"a=v1").await), Some("hit"));
+    harness.gateway.reload(&catalog(&[&other], POLICY)).unwrap();
+    assert_eq!(cache(&harness.read(&seeded()).await), Some("miss"));
+    assert_eq!(other.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn embeddings_are_kept_although_nothing_in_them_ends() {
+    let text = "[[providers]]\nname = \"p0\"\nkind = \"echo\"\n\
+                [[models]]\nid = \"m\"\nkind = \"embeddings\"\ncache = {}\n\
+                candidates = [{ provider = \"p0\", model = \"u\" }]\n";
+    let harness = Harness::new(&Catalog::parse(text, |_| None).unwrap());
+    let embed = async || {
+        let body = r#"{"model":"m","input":"a b"}"#.into();
+        read(harness.gateway.embeddings(body, harness.call()).await.unwrap()).await
+    };
+
+    let (first, second) = (embed().await, embed().await);
+
+    assert_eq!((cache(&first), cache(&second)), (Some("miss"), Some("hit")));
+    assert_eq!(first.text, second.text);
 }

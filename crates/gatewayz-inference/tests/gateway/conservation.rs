@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use gatewayz_inference::{Status, UsageSource};
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use serde_json::json;
 
 use crate::harness::{
     DONE, HELLO, Harness, ROLE, STOP, USAGE, catalog_of, completion, piece, request, stream_of, streamed,
 };
-use crate::provider::{FaultyProvider, Script, Step};
 
 #[tokio::test]
 async fn calls_tokens_and_credits_add_up_to_the_last_picodollar() {

@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use gatewayz_inference::{Catalog, Status, UsageSource};
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use serde_json::json;
 
 use crate::harness::{Harness, KEY, Read, catalog, catalog_of, completion, read, request, streamed};
-use crate::provider::{FaultyProvider, Script, Step};
 
 /// Calls once, expects one outcome with this status, counted under it.
 async fn call(harness: &Harness, status: Status) -> Read {
@@ -193,6 +193,20 @@ async fn a_limit_of_the_provider_is_told_with_its_delay() {
     assert_eq!(answer.header("x-gatewayz-limit-scope"), Some("upstream"));
     assert_eq!(answer.header("x-should-retry"), Some("false"));
     assert_eq!(provider.requests().len(), 1, "30 s are too long to be waited for");
+}
+
+#[tokio::test]
+async fn a_limit_without_a_delay_is_told_with_one_of_ours() {
+    let past = "Sun, 06 Nov 1994 08:49:37 GMT";
+    for limited in [
+        Script::json(429, "{}"),
+        Script::whole(429, &[("retry-after", past)], "{}"),
+    ] {
+        let answer = Harness::answering(limited).read(&request()).await;
+
+        answer.expect_error(429, "requests", Some("rate_limit_exceeded"));
+        assert_eq!(answer.header("retry-after"), Some("5"));
+    }
 }
 
 #[tokio::test]

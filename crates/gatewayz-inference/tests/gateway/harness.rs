@@ -10,10 +10,9 @@ use gatewayz_inference::{
     InferenceOutcome,
 };
 use gatewayz_metrics::{Format, Registry, RegistrySettings};
+use gatewayz_testkit::provider::{FaultyProvider, Script};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-
-use crate::provider::FaultyProvider;
 
 /// The key of every provider in the tests.
 pub(crate) const KEY: &str = "sk-upstream-secret-1234567890";
@@ -22,6 +21,8 @@ pub(crate) struct Harness {
     pub(crate) gateway: Gateway,
     pub(crate) registry: Registry,
     outcomes: Arc<Mutex<Vec<InferenceOutcome>>>,
+    /// Kept open where no test looks at it.
+    _provider: Option<FaultyProvider>,
 }
 
 /// An answer read to its end.
@@ -68,12 +69,21 @@ impl Harness {
             gateway: Gateway::new(catalog, &registry, settings).unwrap(),
             registry,
             outcomes: Arc::default(),
+            _provider: None,
         }
     }
 
     /// A gateway with model `m` over one provider.
     pub(crate) fn over(provider: &FaultyProvider) -> Self {
         Self::new(&catalog(&[provider], ""))
+    }
+
+    /// A gateway with model `m` over a provider whose every answer is `script`.
+    pub(crate) fn answering(script: Script) -> Self {
+        let provider = FaultyProvider::always(script);
+        let mut harness = Self::over(&provider);
+        harness._provider = Some(provider);
+        harness
     }
 
     /// A call whose outcome is kept.

@@ -12,11 +12,6 @@ mod caching;
 mod conservation;
 mod contract;
 mod harness;
-#[expect(
-    unreachable_pub,
-    reason = "written as a library, for all tests that need a provider"
-)]
-mod provider;
 mod signals;
 mod state;
 mod streams;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Once};
 
 use gatewayz_inference::{GatewaySettings, TraceHeaders};
 use gatewayz_metrics::{Exemplar, Format};
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
 use tracing::field::{Field, Visit};
@@ -15,7 +16,6 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Span, Subscriber};
 
 use crate::harness::{DONE, HELLO, Harness, KEY, ROLE, STOP, USAGE, catalog, completion, read, request};
-use crate::provider::{FaultyProvider, Script, Step};
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -168,9 +168,7 @@ async fn each_attempt_has_a_client_span_in_the_words_of_genai() {
 #[tokio::test]
 async fn a_client_that_leaves_is_told_in_the_span() {
     let kept = kept();
-    let harness = Harness::over(&FaultyProvider::always(
-        Script::open_stream(&[HELLO]).then(Step::Hang),
-    ));
+    let harness = Harness::answering(Script::open_stream(&[HELLO]).then(Step::Hang));
     let answer = harness.chat(&crate::harness::streamed()).await.unwrap();
 
     drop(answer);
@@ -252,7 +250,7 @@ async fn the_trace_goes_up_with_each_attempt() {
 
 #[tokio::test]
 async fn a_sampled_call_leaves_its_trace_as_exemplar() {
-    let harness = Harness::over(&FaultyProvider::always(Script::json(200, &completion(1, 0, 1))));
+    let harness = Harness::answering(Script::json(200, &completion(1, 0, 1)));
     let mut call = harness.call();
     call.exemplar = Some(Exemplar {
         trace_id: [0xab; 16],

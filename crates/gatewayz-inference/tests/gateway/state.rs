@@ -1,9 +1,12 @@
 //! Health, probes, reload, the test of itself, and the handles of a second worker.
 
-use gatewayz_inference::{CacheStatus, Catalog, SELF_TEST, Status};
+use gatewayz_inference::{
+    CacheStatus, Catalog, FAMILIES, Gateway, GatewaySettings, LoadError, SELF_TEST, Status,
+};
+use gatewayz_metrics::{Registry, RegistrySettings};
+use gatewayz_testkit::provider::{FaultyProvider, Script};
 
 use crate::harness::{Harness, KEY, catalog, completion, request};
-use crate::provider::{FaultyProvider, Script};
 
 #[tokio::test]
 async fn a_probe_is_free_and_tells_whether_a_provider_is_there() {
@@ -61,14 +64,11 @@ async fn the_error_rate_is_the_share_of_attempts() {
         provider.next(script);
     }
 
-    harness.read(&request()).await; // 500, then 400: the request is refused, the provider is well
-    harness.read(&request()).await; // 429, then an answer
+    harness.read(&request()).await; // 500, then 400, which says nothing
+    harness.read(&request()).await; // 429, which says nothing either, then an answer
 
-    assert_eq!(
-        harness.metric(r#"provider_error_rate{provider="p0"}"#),
-        Some(0.25)
-    );
-    assert_eq!(harness.gateway.health()[0].error_rate, 0.25);
+    assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(0.5));
+    assert_eq!(harness.gateway.health()[0].error_rate, 0.5);
 }
 
 #[tokio::test]
@@ -158,4 +158,48 @@ async fn a_second_worker_has_connections_of_its_own_and_shares_the_rest() {
     );
     let calls = r#"model_inference_requests_total{provider="p0",model="m",status="success"}"#;
     assert_eq!(harness.metric(calls), Some(4.0));
+}
+
+/// A catalog of `models` models at `providers` providers each.
+fn large_catalog(models: usize, providers: usize) -> Catalog {
+    let mut text = String::new();
+    for provider in 0..providers {
+        text += &format!("[[providers]]\nname = \"p{provider}\"\nkind = \"echo\"\n");
+    }
+    for model in 0..models {
+        let candidate = |provider| format!("{{ provider = \"p{provider}\", model = \"u\" }}");
+        let candidates: Vec<_> = (0..providers).map(candidate).collect();
+        text += &format!(
+            "[[models]]\nid = \"m{model}\"\ncandidates = [{}]\n",
+            candidates.join(",")
+        );
+    }
+    Catalog::parse(&text, |_| None).unwrap()
+}
+
+fn gateway(catalog: &Catalog, series_limit: usize) -> Result<Gateway, LoadError> {
+    let settings = RegistrySettings {
+        series_limit,
+        ..RegistrySettings::default()
+    };
+    let registry = Registry::new(&[FAMILIES], settings).unwrap();
+    Gateway::new(catalog, &registry, GatewaySettings::default())
+}
+
+#[tokio::test]
+async fn the_largest_catalog_has_all_its_series() {
+    assert!(gateway(&large_catalog(500, 10), 1_000_000).is_ok());
+}
+
+#[tokio::test]
+async fn a_catalog_whose_series_do_not_fit_is_refused_and_the_old_one_stays() {
+    let refused = gateway(&large_catalog(2, 1), 10).unwrap_err();
+    assert!(matches!(refused, LoadError::SeriesLimit { .. }), "{refused}");
+
+    let gateway = gateway(&large_catalog(2, 1), 40).unwrap();
+    let refused = gateway.reload(&large_catalog(30, 1)).unwrap_err();
+
+    assert!(matches!(refused, LoadError::SeriesLimit { .. }), "{refused}");
+    assert!(gateway.model("m1").is_ok());
+    assert!(gateway.model("m2").is_err());
 }

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use gatewayz_inference::{Catalog, GatewaySettings, Status, UsageSource};
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use serde_json::json;
 
 use crate::harness::{
     DONE, HELLO, Harness, ROLE, STOP, USAGE, catalog, catalog_of, completion, piece, request, stream_of,
     streamed,
 };
-use crate::provider::{FaultyProvider, Script, Step};
 
 fn whole() -> Script {
     Script::stream(&[ROLE, HELLO, STOP, USAGE, DONE])
@@ -48,7 +48,7 @@ async fn events_pass_untouched_without_the_usage_nobody_asked_for() {
 
 #[tokio::test]
 async fn usage_that_was_asked_for_stays() {
-    let harness = Harness::over(&FaultyProvider::always(whole()));
+    let harness = Harness::answering(whole());
     let mut body = streamed();
     body["stream_options"] = json!({"include_usage": true});
 
@@ -68,7 +68,7 @@ async fn a_stream_split_anywhere_comes_out_the_same() {
             .map(|piece| Step::Chunk(piece.to_vec()))
             .collect();
         let script = pieces.into_iter().fold(Script::open_stream(&[]), Script::then);
-        let harness = Harness::over(&FaultyProvider::always(script.then(Step::End)));
+        let harness = Harness::answering(script.then(Step::End));
 
         let answer = harness.read(&streamed()).await;
 
@@ -84,9 +84,7 @@ async fn a_stream_split_anywhere_comes_out_the_same() {
 #[tokio::test]
 async fn a_line_of_300_kilobytes_passes() {
     let long = HELLO.replace("Hello", &"x".repeat(300_000));
-    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[
-        ROLE, &long, STOP, DONE,
-    ])));
+    let harness = Harness::answering(Script::stream(&[ROLE, &long, STOP, DONE]));
 
     let answer = harness.read(&streamed()).await;
 
@@ -138,7 +136,7 @@ async fn a_stream_cut_short_is_told() {
 
 #[tokio::test]
 async fn a_finished_stream_without_done_gets_it() {
-    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[ROLE, HELLO, STOP])));
+    let harness = Harness::answering(Script::stream(&[ROLE, HELLO, STOP]));
 
     let answer = harness.read(&streamed()).await;
 
@@ -149,7 +147,7 @@ async fn a_finished_stream_without_done_gets_it() {
 #[tokio::test]
 async fn the_body_ends_right_after_done() {
     let hanging = Script::open_stream(&[HELLO, STOP, DONE]).then(Step::Hang);
-    let harness = Harness::over(&FaultyProvider::always(hanging));
+    let harness = Harness::answering(hanging);
     let started = Instant::now();
 
     let answer = harness.read(&streamed()).await;
@@ -188,11 +186,9 @@ async fn a_stream_that_begins_with_a_failure_moves_on() {
 }
 
 #[tokio::test]
-async fn an_error_in_the_middle_ends_the_stream_without_internals() {
+async fn an_error_in_the_middle_is_told_without_keys_and_ends_the_stream() {
     let error = "data: {\"error\":{\"message\":\"key sk-abcdefghijklmnop\",\"type\":\"server_error\"}}\n\n";
-    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[
-        HELLO, error, STOP, DONE,
-    ])));
+    let harness = Harness::answering(Script::stream(&[HELLO, error, STOP, DONE]));
 
     let answer = harness.read(&streamed()).await;
 
@@ -201,7 +197,7 @@ async fn an_error_in_the_middle_ends_the_stream_without_internals() {
         "{}",
         answer.text
     );
-    assert!(!answer.text.contains("sk-abc"), "{}", answer.text);
+    assert!(answer.text.contains("\"message\":\"key ***\""), "{}", answer.text);
     assert!(!answer.text.contains("[DONE]"), "{}", answer.text);
     assert_eq!(harness.outcome().status, Status::Error);
 }
@@ -321,7 +317,7 @@ async fn garbage_for_ever_ends_the_call_in_bounded_memory() {
     let comments =
         Script::open_stream(&[]).then(Step::Forever(b": still here\n\n".repeat(100), Duration::ZERO));
     for endless in [lines, line, comments] {
-        let harness = Harness::over(&FaultyProvider::always(endless));
+        let harness = Harness::answering(endless);
 
         let answer = harness.read(&streamed()).await;
 
@@ -335,7 +331,7 @@ async fn garbage_after_the_first_byte_ends_the_stream() {
     let text =
         Script::open_stream(&[HELLO]).then(Step::Forever(b"data: nonsense\n\n".to_vec(), Duration::ZERO));
     for endless in [line, text] {
-        let harness = Harness::over(&FaultyProvider::always(endless));
+        let harness = Harness::answering(endless);
 
         let answer = harness.read(&streamed()).await;
 
@@ -352,9 +348,7 @@ async fn garbage_after_the_first_byte_ends_the_stream() {
 
 #[tokio::test]
 async fn missing_usage_is_guessed_apart_and_costs_nothing() {
-    let harness = Harness::over(&FaultyProvider::always(Script::stream(&[
-        ROLE, HELLO, HELLO, STOP, DONE,
-    ])));
+    let harness = Harness::answering(Script::stream(&[ROLE, HELLO, HELLO, STOP, DONE]));
 
     harness.read(&streamed()).await;
 
@@ -424,4 +418,103 @@ async fn the_echo_provider_streams_word_by_word() {
 
     assert_eq!(pieces.len(), 6, "role, three words, end, done: {pieces:?}");
     assert_eq!(harness.outcome().tokens.output, 3);
+}
+
+#[tokio::test]
+async fn what_a_provider_says_of_an_error_in_the_middle_is_kept_and_bounded() {
+    let long = "é".repeat(10_000);
+    let error = json!({"error": {"message": long, "type": "overloaded_error", "code": "overloaded"}});
+    let event = format!("data: {error}\n\n");
+    let harness = Harness::answering(Script::stream(&[HELLO, &event, DONE]));
+
+    let answer = harness.read(&streamed()).await;
+
+    let last = answer
+        .text
+        .strip_prefix(HELLO)
+        .unwrap()
+        .strip_prefix("data: ")
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(told["error"]["code"], "overloaded");
+    assert_eq!(told["error"]["type"], "overloaded_error");
+    assert_eq!(told["error"]["message"].as_str().unwrap().chars().count(), 4_096);
+}
+
+#[tokio::test]
+async fn a_stream_with_always_more_to_read_ends_at_its_total_time_too() {
+    let total = Duration::from_millis(200);
+    let text = "[[providers]]\nname = \"p0\"\nkind = \"echo\"\ntimeouts = { stream_total_seconds = 0.2 }\n\
+                [[models]]\nid = \"m\"\ncandidates = [{ provider = \"p0\", model = \"u\" }]\n";
+    let harness = Harness::new(&Catalog::parse(text, |_| None).unwrap());
+    let mut body = streamed();
+    body["messages"][0]["content"] = "one two three".into();
+    let started = Instant::now();
+    let mut stream = stream_of(harness.chat(&body).await.unwrap());
+    piece(&mut stream).await;
+
+    tokio::time::sleep_until((started + total).into()).await;
+    let next = piece(&mut stream).await;
+
+    let next = String::from_utf8_lossy(&next);
+    assert!(next.contains("\"code\":\"upstream_timeout\""), "{next}");
+    assert_eq!(harness.outcome().status, Status::Timeout);
+}
+
+#[tokio::test]
+async fn streams_that_are_open_when_the_service_stops_are_told() {
+    let silent = Script::open_stream(&[HELLO]).then(Step::Hang);
+    let busy = Script::open_stream(&[HELLO]).then(Step::Forever(HELLO.into(), Duration::from_millis(5)));
+    for script in [silent, busy] {
+        let harness = Harness::answering(script);
+        let mut stream = stream_of(harness.chat(&streamed()).await.unwrap());
+        piece(&mut stream).await;
+        let reading = tokio::spawn(async move {
+            let mut last = Vec::new();
+            while let Some(Ok(piece)) = futures_util::StreamExt::next(&mut stream).await {
+                last = piece.to_vec();
+            }
+            (String::from_utf8(last).unwrap(), Instant::now())
+        });
+        // The stream waits for its provider by then.
+        tokio::task::yield_now().await;
+
+        let deadline = Instant::now() + Duration::from_secs(1);
+        harness.gateway.close_streams_at(deadline);
+        let ended = tokio::time::timeout(Duration::from_secs(5), reading).await;
+
+        let (last, at) = ended.expect("the end of the stream").unwrap();
+        assert!(
+            last.ends_with("\n\n") && last.contains("\"code\":\"server_shutting_down\""),
+            "{last}"
+        );
+        assert!(at < deadline, "{:?} late", at - deadline);
+        assert!(
+            deadline - at < Duration::from_millis(600),
+            "{:?} early",
+            deadline - at
+        );
+        let outcome = harness.outcome();
+        assert_eq!(
+            (outcome.status, outcome.error),
+            (Status::Error, Some("server_shutting_down"))
+        );
+        assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(0.0));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_outlives_its_gateway() {
+    let late = Script::open_stream(&[HELLO]).then(Step::Pause(Duration::from_millis(100)));
+    let late = late
+        .then(Step::Chunk([STOP, DONE].concat().into()))
+        .then(Step::End);
+    let provider = FaultyProvider::always(late);
+    let harness = Harness::over(&provider);
+    let mut stream = stream_of(harness.chat(&streamed()).await.unwrap());
+    piece(&mut stream).await;
+
+    drop(harness);
+
+    assert_eq!(piece(&mut stream).await, [STOP, DONE].concat());
 }

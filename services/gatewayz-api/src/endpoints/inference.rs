@@ -64,7 +64,8 @@ impl Inference {
     async fn read(&self, payload: Payload) -> Result<Bytes, HttpResponse> {
         let limit_bytes = self.body_max_bytes;
         match timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit_bytes)).await {
-            Ok(Ok(Ok(body))) => Ok(body),
+            // The collected body has room for 32 KiB, and a stream keeps it for as long as it is open.
+            Ok(Ok(Ok(body))) => Ok(Bytes::copy_from_slice(&body)),
             Ok(Ok(Err(_))) => Err(openai::error(
                 StatusCode::BAD_REQUEST,
                 "The body of the request broke off.",
@@ -110,18 +111,11 @@ pub async fn model(request: HttpRequest, model: Path<String>, inference: Data<In
     match inference.admit(&request) {
         Ok((gateway, admitted)) => {
             name_caller(admitted.as_ref());
-            let answer = gateway
-                .model(&decoded(&model))
-                .unwrap_or_else(|error| error.answer());
+            let answer = gateway.model(&model).unwrap_or_else(|error| error.answer());
             limited(respond(answer), admitted.as_ref())
         }
         Err(error) => respond(error.answer()),
     }
-}
-
-/// The router leaves an encoded slash, which ids may have, as it is.
-fn decoded(id: &str) -> String {
-    id.replace("%2F", "/").replace("%2f", "/").replace("%25", "%")
 }
 
 async fn infer(

@@ -79,3 +79,6 @@ pub const BY_OPERATION: Query = tempo(
     r#"{ resource.service.name = "<service>" && name = "GET /health" }"#,
     "Traces of one route; put yours in its place.",
 );
+
+/// One trace by its id.
+pub const ONE_TRACE: Query = tempo("one_trace", "One Trace", "<trace_id>", "The spans of one trace.");

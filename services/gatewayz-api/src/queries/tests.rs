@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gatewayz_metrics::Kind;
 
-use super::{Datasource, Fill, LOKI_QUERIES, PANELS, Query, TEMPO_QUERIES};
+use super::{Datasource, Fill, INFERENCE, LOKI_QUERIES, PANELS, Query, TELEMETRY, TEMPO_QUERIES};
 use crate::METRIC_GROUPS;
 
 const FILL: Fill<'_> = Fill {
@@ -16,7 +16,8 @@ const FILL: Fill<'_> = Fill {
 };
 
 fn all() -> impl Iterator<Item = &'static Query> {
-    PANELS.iter().chain(LOKI_QUERIES).chain(TEMPO_QUERIES)
+    let panels = PANELS.iter().chain(INFERENCE).chain(TELEMETRY);
+    panels.chain(LOKI_QUERIES).chain(TEMPO_QUERIES)
 }
 
 /// Every sample name of the catalog, aliases included.
@@ -70,7 +71,7 @@ fn metric_names(expression: &str) -> Vec<String> {
         }
     }
     // What remains of aggregations is the word before their grouping list.
-    names.retain(|name| name != "sum");
+    names.retain(|name| !matches!(name.as_str(), "sum" | "min" | "max"));
     names
 }
 
@@ -95,12 +96,13 @@ fn no_placeholder_and_no_grafana_variable_is_left_in_a_query_to_paste() {
         let filled = query.filled(&FILL);
 
         assert!(!filled.contains(['<', '$']), "{filled}");
+        assert!(!query.templated().contains('<'), "{}", query.templated());
     }
 }
 
 #[test]
 fn keys_are_unique_and_the_eight_panels_are_there() {
-    for queries in [PANELS, LOKI_QUERIES, TEMPO_QUERIES] {
+    for queries in [PANELS, INFERENCE, TELEMETRY, LOKI_QUERIES, TEMPO_QUERIES] {
         let keys: BTreeSet<&str> = queries.iter().map(|query| query.key).collect();
         assert_eq!(keys.len(), queries.len());
     }

@@ -57,7 +57,8 @@ candidates = [{{ provider = "faulty", model = "m", price = {{ input = 2, cached_
     }
 
     fn body(model: &str, stream: bool) -> String {
-        json!({ "model": model, "stream": stream, "messages": [{ "role": "user", "content": "x" }] }).to_string()
+        json!({ "model": model, "stream": stream, "messages": [{ "role": "user", "content": "x" }] })
+            .to_string()
     }
 
     /// The status of a call that the provider answers by these scripts.
@@ -83,13 +84,21 @@ candidates = [{{ provider = "faulty", model = "m", price = {{ input = 2, cached_
             "POST /v1/chat/completions HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         );
-        assert_eq!(abort_after_head(self.api.address, request.as_bytes()).unwrap().status, 200);
+        assert_eq!(
+            abort_after_head(self.api.address, request.as_bytes())
+                .unwrap()
+                .status,
+            200
+        );
         let cancelled = || (self.calls("plain", "cancelled") == 1.0).then_some(());
         assert_eq!(wait_for(DEADLINE, cancelled), Some(()));
     }
 
     fn calls(&self, model: &str, status: &str) -> f64 {
-        self.sum("model_inference_requests_total", &[("model", model), ("status", status)])
+        self.sum(
+            "model_inference_requests_total",
+            &[("model", model), ("status", status)],
+        )
     }
 
     fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -116,20 +125,38 @@ fn every_call_is_counted_once_by_how_it_ended_with_its_tokens_and_cost() {
     serving.leave(Script::open_stream(&[FIRST]).then(Step::Forever(FIRST.into(), Duration::from_millis(5))));
 
     assert_eq!(answered, [200, 502, 200, 200, 504, 200, 200]);
-    let by_status = ["success", "truncated", "error", "timeout", "cancelled"].map(|status| serving.calls("plain", status));
+    let by_status = ["success", "truncated", "error", "timeout", "cancelled"]
+        .map(|status| serving.calls("plain", status));
     assert_eq!(by_status, [2.0, 1.0, 1.0, 1.0, 1.0]);
     assert_eq!(serving.calls("kept", "success"), 2.0);
     let of_provider = [("provider", "faulty")];
     assert_eq!(serving.sum("model_inference_requests_total", &of_provider), 8.0);
-    assert_eq!(serving.sum("model_inference_duration_seconds_count", &of_provider), 8.0);
+    assert_eq!(
+        serving.sum("model_inference_duration_seconds_count", &of_provider),
+        8.0
+    );
     // The stream that was complete, the truncated one, and the one its client left.
-    assert_eq!(serving.sum("model_inference_time_to_first_token_seconds_count", &of_provider), 3.0);
-    let tokens = |kind| serving.sum("tokens_used_total", &[("provider", "faulty"), ("token_type", kind)]);
-    assert_eq!((tokens("input"), tokens("output")), (10.0 + 7.0 + 10.0, 5.0 + 3.0 + 5.0));
+    assert_eq!(
+        serving.sum("model_inference_time_to_first_token_seconds_count", &of_provider),
+        3.0
+    );
+    let tokens = |kind| {
+        serving.sum(
+            "tokens_used_total",
+            &[("provider", "faulty"), ("token_type", kind)],
+        )
+    };
+    assert_eq!(
+        (tokens("input"), tokens("output")),
+        (10.0 + 7.0 + 10.0, 5.0 + 3.0 + 5.0)
+    );
     // Six plain input tokens at 2, four cached at 0.5, five output at 8 dollars a million; twice. Then seven and three.
     let expected = 2.0 * (6.0 * 2e-6 + 4.0 * 0.5e-6 + 5.0 * 8e-6) + 7.0 * 2e-6 + 3.0 * 8e-6;
     let credits = serving.sum("credits_used_total", &of_provider);
-    assert!((credits - expected).abs() < 1e-12, "{credits} instead of {expected}");
+    assert!(
+        (credits - expected).abs() < 1e-12,
+        "{credits} instead of {expected}"
+    );
 
     let cache = [("cache_name", "responses")];
     assert_eq!(serving.sum("cache_hits_total", &cache), 1.0);
@@ -146,14 +173,26 @@ fn a_provider_that_keeps_failing_is_left_alone_and_shown_as_unavailable() {
     let serving = Serving::start();
     serving.provider.otherwise(Script::json(500, "{}"));
 
-    let opened = wait_for(DEADLINE, || (serving.call("plain", false, []) == 503).then_some(()));
+    let opened = wait_for(DEADLINE, || {
+        (serving.call("plain", false, []) == 503).then_some(())
+    });
 
     assert_eq!(opened, Some(()), "the breaker never opened");
     let asked = serving.provider.requests().len();
     assert_eq!(serving.call("plain", false, []), 503);
-    assert_eq!(serving.provider.requests().len(), asked, "the provider was asked although its breaker is open");
+    assert_eq!(
+        serving.provider.requests().len(),
+        asked,
+        "the provider was asked although its breaker is open"
+    );
     let labels = [("provider", "faulty"), ("model", "plain")];
     assert_eq!(serving.sum("provider_breaker_open", &labels), 1.0);
-    assert_eq!(serving.sum("provider_breaker_open", &[("provider", "faulty"), ("model", "kept")]), 0.0);
+    assert_eq!(
+        serving.sum(
+            "provider_breaker_open",
+            &[("provider", "faulty"), ("model", "kept")]
+        ),
+        0.0
+    );
     assert!(serving.sum("provider_error_rate", &[("provider", "faulty")]) > 0.9);
 }

@@ -4,6 +4,8 @@
 mod admin_matrix;
 mod bad_input;
 mod bad_settings;
+mod container;
+mod dashboards;
 mod delivery;
 mod exposition;
 mod harness;

@@ -28,7 +28,11 @@ async fn main() -> anyhow::Result<()> {
         .parse()
         .context("read the URL of the provider")?;
     HttpServer::new(move || {
-        let client = Client::builder().no_proxy().http1_only().tcp_nodelay(true).build();
+        let client = Client::builder()
+            .no_proxy()
+            .http1_only()
+            .tcp_nodelay(true)
+            .build();
         let provider = client.ok().map(|client| Provider {
             client,
             url: url.clone(),
@@ -82,11 +86,14 @@ async fn chat(body: Bytes, provider: Data<Option<Provider>>) -> HttpResponse {
 
 /// The body as it comes, with an eye on the usage in it.
 fn events(response: Response) -> impl stream::Stream<Item = reqwest::Result<Bytes>> {
-    stream::unfold((response, Scan::default()), |(mut response, mut scan)| async move {
-        let chunk = response.chunk().await.transpose()?;
-        if let Ok(chunk) = &chunk {
-            scan.take(chunk);
-        }
-        Some((chunk, (response, scan)))
-    })
+    stream::unfold(
+        (response, Scan::default()),
+        |(mut response, mut scan)| async move {
+            let chunk = response.chunk().await.transpose()?;
+            if let Ok(chunk) = &chunk {
+                scan.take(chunk);
+            }
+            Some((chunk, (response, scan)))
+        },
+    )
 }

@@ -38,7 +38,10 @@ impl Answers {
 
 fn event(index: usize) -> String {
     let (choices, usage) = match index {
-        0 => (choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null"), "null"),
+        0 => (
+            choice(r#"{"role":"assistant","content":"","refusal":null}"#, "null"),
+            "null",
+        ),
         _ if index == EVENTS - 1 => (String::new(), USAGE),
         _ if index == EVENTS - 2 => (choice("{}", r#""stop""#), "null"),
         _ => (choice(r#"{"content":" signals"}"#, "null"), "null"),

@@ -52,7 +52,8 @@ async fn serve(mut stream: TcpStream, answers: &Answers, pause: Duration) -> Res
             length = request_length(&received)?;
         }
         let length = length.unwrap_or_default();
-        let is_stream = memmem::find(received.get(..length).unwrap_or_default(), b"\"stream\":true").is_some();
+        let is_stream =
+            memmem::find(received.get(..length).unwrap_or_default(), b"\"stream\":true").is_some();
         received.drain(..length);
         if !is_stream {
             stream.write_all(&answers.whole).await?;
@@ -70,10 +71,14 @@ async fn serve(mut stream: TcpStream, answers: &Answers, pause: Duration) -> Res
 /// Length of the request with its head; `None` while the head is not whole.
 fn request_length(received: &[u8]) -> Result<Option<usize>> {
     let Some(end) = memmem::find(received, b"\r\n\r\n") else {
-        ensure!(received.len() <= REQUEST_MAX_BYTES, "read a request: it is too long");
+        ensure!(
+            received.len() <= REQUEST_MAX_BYTES,
+            "read a request: it is too long"
+        );
         return Ok(None);
     };
-    let head = str::from_utf8(received.get(..end).unwrap_or_default()).context("read the head of a request")?;
+    let head =
+        str::from_utf8(received.get(..end).unwrap_or_default()).context("read the head of a request")?;
     let length = head
         .lines()
         .filter_map(|line| line.split_once(':'))

@@ -1,0 +1,108 @@
+//! Resident memory of both proxies while streams are open.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use gatewayz_testkit::otlp::Receiver;
+
+use super::super::idle::resident_mib;
+use super::super::load::{Load, Until};
+use super::super::processor::Cores;
+use super::super::server::Server;
+use super::ask::{Ask, check};
+use super::proxy::{Proxy, start_provider};
+use super::signals::Signals;
+use super::verdict;
+
+const OPEN: usize = 1_000;
+/// Most resident memory, in megabytes of a million bytes. What the kernel holds for sockets is not in it.
+const MUST_MEGABYTES: f64 = 40.0;
+/// Between two events of a stream, so that all of them are open for seconds.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Shortest time that a stream takes.
+const LENGTH: Duration = Duration::from_secs(9);
+const SAMPLES: usize = 20;
+const BETWEEN: Duration = Duration::from_millis(50);
+
+/// Opens the streams, samples the memory while all are open, and counts the signals when they have ended.
+///
+/// # Errors
+/// When the streams are not open at one time, or a run fails.
+pub(super) fn measure(target: &Path, cores: &Cores) -> Result<bool> {
+    println!("\nResident memory with {OPEN} open streams ({PAUSE:?} between two events)");
+    let mut passed = true;
+    for proxy in Proxy::ALL {
+        passed &= one(proxy, target, cores)?;
+    }
+    Ok(passed)
+}
+
+fn one(proxy: Proxy, target: &Path, cores: &Cores) -> Result<bool> {
+    let receiver = Receiver::start();
+    let provider = start_provider(target, PAUSE)?;
+    let server = cores.start(&mut proxy.command(&[], target, provider.address, &receiver)?)?;
+    let checked = check(server.address, provider.address)?;
+    let before = megabytes(&server)?;
+    let mut load = Load::connect(server.address, OPEN)?.asking(Ask::Stream.request());
+    let (open, ended) = thread::scope(|scope| -> Result<_> {
+        let began = Instant::now();
+        let streams = scope.spawn(move || load.run(Until::Requests(OPEN as u64)));
+        let open = while_open(&server, began);
+        let ended = streams
+            .join()
+            .map_err(|_| anyhow::anyhow!("read the streams"))??;
+        Ok((open?, ended))
+    })?;
+    let after = megabytes(&server)?;
+    print!(
+        "  {:<14} {before:>5.1} MB before, at most {open:>5.1} MB while open, {after:>5.1} MB after",
+        proxy.name()
+    );
+    if proxy == Proxy::Floor {
+        println!();
+        return Ok(true);
+    }
+    let within = open <= MUST_MEGABYTES;
+    println!("   {} of {MUST_MEGABYTES} MB", verdict(within));
+    let signals = Signals::gather(checked + ended, server, &receiver)?;
+    println!("  {:<14} {signals}", "");
+    Ok(within && signals.agree())
+}
+
+/// The most memory seen while all streams are open, which were asked for after `began`.
+fn while_open(server: &Server, began: Instant) -> Result<f64> {
+    // A stream holds a connection on each side.
+    while sockets(server)? < 2 * OPEN {
+        ensure!(
+            began.elapsed() < LENGTH,
+            "open {OPEN} streams: not within {LENGTH:?}"
+        );
+        thread::sleep(BETWEEN);
+    }
+    let mut most: f64 = 0.0;
+    for _ in 0..SAMPLES {
+        thread::sleep(BETWEEN);
+        most = most.max(megabytes(server)?);
+    }
+    ensure!(
+        began.elapsed() < LENGTH,
+        "read the memory while {OPEN} streams are open: it took too long"
+    );
+    Ok(most)
+}
+
+fn sockets(server: &Server) -> Result<usize> {
+    let files = fs::read_dir(format!("/proc/{}/fd", server.id())).context("list the files of the proxy")?;
+    let targets = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+    Ok(targets
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count())
+}
+
+fn megabytes(server: &Server) -> Result<f64> {
+    let resident = resident_mib(server.id()).context("read the memory of the proxy")?;
+    Ok(resident * 1.048_576)
+}

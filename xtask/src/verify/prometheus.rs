@@ -1,0 +1,196 @@
+//! Prometheus: is the service scraped, and how often.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Cross, Run, Tick};
+use crate::http::{Fault, Server};
+
+const QUERY: &str = "/api/v1/query";
+const TARGETS: &str = "/api/v1/targets";
+/// The seeds' job.
+const JOB: &str = "fastapi_backend";
+/// The first scrape may be a whole interval away.
+const SCRAPED: Duration = Duration::from_secs(60);
+/// One interval of 15 s, the scrape, and the delay of looking.
+const UPDATE: Duration = Duration::from_secs(20);
+
+/// One series of an instant query.
+#[derive(Debug)]
+pub(super) struct Series {
+    labels: Value,
+    /// Not a number where there is none.
+    pub(super) value: f64,
+}
+
+/// A target is up and its metrics are the service's.
+pub(super) fn scrapes(run: &Run) -> Tick {
+    let (prometheus, service) = (&run.stack.prometheus, run.service()?);
+    let info = format!("fastapi_app_info{{app_name=\"{}\"}}", service.app_name);
+    run.wait.at_most(SCRAPED).until("a scrape of the service", || {
+        let targets = targets(prometheus)?;
+        let series = query(prometheus, &info)?;
+        let Some(target) = series
+            .iter()
+            .find_map(|series| target_of(&targets, &series.labels))
+        else {
+            return Err(missing(&targets, &info));
+        };
+        match text(target, "health") {
+            "up" => Ok(format!("{} is up", text(target, "scrapeUrl"))),
+            health => Err(Cross::new(format_args!(
+                "the target is {health}: {}",
+                text(target, "lastError")
+            ))),
+        }
+    })
+}
+
+/// The interval is 15 s at most, and a counter moves within it.
+pub(super) fn updates(run: &Run) -> Tick {
+    let (prometheus, service) = (&run.stack.prometheus, run.service()?);
+    let info = format!("fastapi_app_info{{app_name=\"{}\"}}", service.app_name);
+    let targets = targets(prometheus)?;
+    let series = query(prometheus, &info)?;
+    let Some(target) = series
+        .iter()
+        .find_map(|series| target_of(&targets, &series.labels))
+    else {
+        return Err(missing(&targets, &info));
+    };
+    let interval = text(target, "scrapeInterval");
+    if seconds(interval).is_some_and(|seconds| seconds > 15.0) {
+        return Err(Cross::new(format_args!(
+            "the target is scraped every {interval}, not every 15s"
+        )));
+    }
+    let total = format!("sum(fastapi_requests_total{{app_name=\"{}\"}})", service.app_name);
+    let read = || -> Result<Option<f64>, Fault> {
+        Ok(query(prometheus, &total)?.first().map(|series| series.value))
+    };
+    let first = read()?;
+    let started = Instant::now();
+    run.wait
+        .at_most(UPDATE)
+        .until("the next scrape", || match read()? {
+            now if now.is_some() && now != first => Ok(format!(
+                "requests were made, and the total moved after {} s; scraped every {interval}",
+                started.elapsed().as_secs()
+            )),
+            Some(_) => Err(Cross::new(
+                "requests are made, but fastapi_requests_total does not move",
+            )),
+            None => Err(Cross::new(format_args!("{total} has no data"))),
+        })
+}
+
+/// The series of an instant query.
+///
+/// # Errors
+/// When Prometheus does not answer or refuses the query.
+pub(super) fn query(prometheus: &Server, expression: &str) -> Result<Vec<Series>, Fault> {
+    let answer = prometheus.json(QUERY, &[("query", expression)])?;
+    let result = answer.pointer("/data/result").and_then(Value::as_array);
+    let series = |series: &Value| Series {
+        labels: series.get("metric").cloned().unwrap_or_default(),
+        value: series
+            .pointer("/value/1")
+            .and_then(Value::as_str)
+            .and_then(|value| value.parse().ok())
+            .unwrap_or(f64::NAN),
+    };
+    Ok(result
+        .ok_or_else(|| prometheus.foreign(QUERY))?
+        .iter()
+        .map(series)
+        .collect())
+}
+
+fn targets(prometheus: &Server) -> Result<Vec<Value>, Fault> {
+    let mut answer = prometheus.json(TARGETS, &[("state", "active")])?;
+    let targets = answer.pointer_mut("/data/activeTargets").map(Value::take);
+    match targets {
+        Some(Value::Array(targets)) => Ok(targets),
+        _ => Err(prometheus.foreign(TARGETS)),
+    }
+}
+
+/// The target that a series comes from.
+fn target_of<'a>(targets: &'a [Value], labels: &Value) -> Option<&'a Value> {
+    targets.iter().find(|target| {
+        ["job", "instance"].iter().all(|name| {
+            let label = target.get("labels").and_then(|labels| labels.get(name));
+            label == labels.get(name)
+        })
+    })
+}
+
+/// Why there is no series of the service.
+fn missing(targets: &[Value], info: &str) -> Cross {
+    let is_ours = |target: &&Value| target.pointer("/labels/job").and_then(Value::as_str) == Some(JOB);
+    let Some(target) = targets.iter().find(is_ours) else {
+        let count = targets.len();
+        return Cross::new(match count {
+            0 => "Prometheus has no targets at all; is prom.yml loaded?".to_owned(),
+            _ => format!("none of its {count} targets is job {JOB}, and {info} has no data"),
+        });
+    };
+    match text(target, "health") {
+        "up" => Cross::new(format_args!(
+            "job {JOB} is up, but {info} has no data: it scrapes something else"
+        )),
+        health => Cross::new(format_args!(
+            "{} is {health}: {}",
+            text(target, "scrapeUrl"),
+            text(target, "lastError")
+        )),
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A duration such as `15s` or `1m30s`; `None` for anything else.
+fn seconds(duration: &str) -> Option<f64> {
+    let mut total = 0.0;
+    let mut rest = duration;
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let letters = after
+            .find(|character: char| character.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, next) = after.split_at(letters);
+        let factor = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * factor;
+        rest = next;
+    }
+    (!duration.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_prometheus_writes_them() {
+        let cases = [
+            ("15s", Some(15.0)),
+            ("1m30s", Some(90.0)),
+            ("500ms", Some(0.5)),
+            ("", None),
+            ("15", None),
+        ];
+        for (duration, expected) in cases {
+            assert_eq!(seconds(duration), expected, "{duration}");
+        }
+    }
+}
