@@ -84,8 +84,8 @@ pub trait Observe: Send + 'static {
     fn attempt(&self, status: &str, took: Duration);
     /// An attempt will be repeated because of `status`.
     fn retry(&self, status: &str);
-    /// A batch was delivered whose oldest record was queued `age` ago.
-    fn delivered(&mut self, age: Duration);
+    /// A batch was delivered at `now` whose oldest record was queued at `oldest`.
+    fn delivered(&mut self, oldest: Instant, now: Instant);
     /// The figures after a failed attempt, after the first batch that is well again, and when records were lost or
     /// refused since they were last shown.
     fn figures(&mut self, status: &Status);

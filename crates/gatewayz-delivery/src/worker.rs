@@ -151,7 +151,7 @@ impl<S: Sink, T: Time> Worker<S, T> {
         if delivered > 0 {
             ledger.record_delivered(delivered);
             if let (Some(observer), Some(oldest)) = (&mut self.observer, batch.oldest()) {
-                observer.delivered(self.time.now().saturating_duration_since(oldest));
+                observer.delivered(oldest, self.time.now());
             }
         }
         self.shared.release(batch.bytes(), batch.len());

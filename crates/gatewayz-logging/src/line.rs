@@ -69,8 +69,8 @@ pub struct RequestLine<'a> {
     pub span_id: &'a [u8; 16],
     /// Type and text of what failed the request; `None` when nothing was thrown.
     pub exception: Option<(&'static str, &'a str)>,
-    /// What the handler adds, from [`Members`](crate::Members).
-    pub fields: &'a [u8],
+    /// What the handler adds, from [`Members`](crate::Members); `None` when it adds nothing.
+    pub fields: Option<&'a [u8]>,
 }
 
 impl LineEncoder {
@@ -149,7 +149,9 @@ impl LineEncoder {
         out.extend_from_slice(b"\",\"span_id\":\"");
         out.extend_from_slice(request.span_id);
         out.extend_from_slice(&prepared.end);
-        out.extend_from_slice(request.fields);
+        if let Some(fields) = request.fields {
+            out.extend_from_slice(fields);
+        }
         if let Some((kind, text)) = request.exception {
             out.extend_from_slice(b",\"exception_type\":\"");
             out.extend_from_slice(kind.as_bytes());

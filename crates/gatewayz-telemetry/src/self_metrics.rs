@@ -296,9 +296,10 @@ impl Observe for ExporterObserver {
         }
     }
 
-    fn delivered(&mut self, age: Duration) {
+    fn delivered(&mut self, oldest: Instant, now: Instant) {
+        let age = now.saturating_duration_since(oldest);
         self.propagation.observe(nanos(age), None);
-        self.notices.delivered(Instant::now());
+        self.notices.delivered(now);
     }
 
     fn figures(&mut self, status: &Status) {

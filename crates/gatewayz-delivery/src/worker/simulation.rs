@@ -28,7 +28,7 @@ impl Observe for Auditor {
 
     fn retry(&self, _status: &str) {}
 
-    fn delivered(&mut self, _age: Duration) {}
+    fn delivered(&mut self, _oldest: Instant, _now: Instant) {}
 
     fn figures(&mut self, status: &Status) {
         assert_balanced(status);

@@ -170,7 +170,7 @@ impl InFlight {
             exception: outcome
                 .exception
                 .map(|exception| (exception.kind.as_str(), exception.message.as_str())),
-            fields: head.fields.get().map_or(&[], |fields| fields),
+            fields: head.fields.get().map(|fields| &**fields),
         };
         recorder.log.write_request(
             &prepared.line,
