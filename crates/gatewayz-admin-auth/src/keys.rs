@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use gatewayz_config::sha256_from_hex;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -262,7 +263,7 @@ fn read_entry(entry: &str, position: usize) -> Result<AdminKey, KeyError> {
         Some((id, digits)) => (Some(id.trim()), digits.trim()),
         None => (None, entry),
     };
-    let hash = read_hash(digits).ok_or(KeyError::Hash { position })?;
+    let hash = sha256_from_hex(digits).ok_or(KeyError::Hash { position })?;
 
     let Some(id) = id else {
         return Ok(AdminKey {
@@ -275,17 +276,6 @@ fn read_entry(entry: &str, position: usize) -> Result<AdminKey, KeyError> {
         return Err(KeyError::Id { position });
     }
     Ok(AdminKey { id: id.into(), hash })
-}
-
-fn read_hash(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 fn check_strength(key: &str, position: usize) -> Result<(), KeyError> {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 //! Layered settings: one schema table drives loading, errors, display and documentation.
 
+mod digest;
 mod files;
 mod layer;
 mod loader;
@@ -13,6 +14,7 @@ mod schema;
 mod urls;
 mod values;
 
+pub use digest::sha256_from_hex;
 pub use files::{ReadFileError, read_secret_file};
 pub use layer::Source;
 pub use loader::{CONFIG_FILE, ENV_DIRECTORY, ENV_FILE, ENVIRONMENT, Loader, process_secret};

@@ -1,7 +1,7 @@
 //! Keys of the instrumentation endpoints, and the exposition.
 
 use gatewayz_admin_auth::{AdminKeys, KeyError, Published};
-use gatewayz_config::{ExposeSecret, Group, Kind, Reader, SecretString, Setting};
+use gatewayz_config::{ExposeSecret, Group, Kind, Reader, SecretString, Setting, sha256_from_hex};
 
 use super::Environment;
 
@@ -180,7 +180,7 @@ fn key_digests(text: &str) -> Result<Vec<(String, [u8; 32])>, String> {
         if digests.iter().any(|(known, _)| known == id) {
             return Err(format!("has the id of entry {number} twice"));
         }
-        let Some(digest) = digest(hex) else {
+        let Some(digest) = sha256_from_hex(hex) else {
             return Err(format!(
                 "has no SHA-256 of 64 hexadecimal digits in entry {number}"
             ));
@@ -188,21 +188,4 @@ fn key_digests(text: &str) -> Result<Vec<(String, [u8; 32])>, String> {
         digests.push((id.to_owned(), digest));
     }
     Ok(digests)
-}
-
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    let digits: Vec<u32> = hex
-        .chars()
-        .map(|digit| digit.to_digit(16))
-        .collect::<Option<_>>()?;
-    let pairs = digits.chunks_exact(2);
-    if digits.len() != 2 * digest.len() {
-        return None;
-    }
-    for (byte, pair) in digest.iter_mut().zip(pairs) {
-        let [high, low] = pair else { return None };
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(digest)
 }
