@@ -1,4 +1,4 @@
-//! What sinks over HTTP share: one exchange at a time, bounded in time and memory.
+//! What sinks over HTTP share: one exchange at a time, bounded in time and memory; and what every client shares.
 //!
 //! Nothing is followed, proxied or decompressed. An exchange ends with an [`Answer`] or with a
 //! [`Failure`](crate::Failure) whose status is `connect`, `transport` or `timeout`; what an answer means is the
@@ -8,8 +8,10 @@ mod answer;
 mod client;
 mod runtime;
 mod secrets;
+mod tls;
 
-pub use answer::Answer;
-pub use client::{HttpClient, untraced_client};
-pub use runtime::{CONNECT_TIMEOUT, SinkRuntime, install_crypto_provider, root_cause, within};
+pub use answer::{Answer, retry_after};
+pub use client::{HttpClient, client_builder, untraced_client};
+pub use runtime::{CONNECT_TIMEOUT, SinkRuntime, root_cause, within};
 pub use secrets::Secrets;
+pub use tls::install_crypto_provider;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use gatewayz_delivery::http::client_builder;
 use http::{HeaderMap, StatusCode};
 use reqwest::Client;
-use reqwest::redirect::Policy;
 use secrecy::SecretString;
 
 use crate::catalog::Operation;
@@ -17,8 +17,6 @@ use crate::failure::Failure;
 use crate::routing::Routing;
 
 const USER_AGENT: &str = concat!("gatewayz/", env!("CARGO_PKG_VERSION"));
-/// Load balancers close an idle connection after a minute and more; a request into a closed one is lost.
-const POOL_IDLE: Duration = Duration::from_secs(30);
 
 /// Where requests go.
 #[derive(Debug)]
@@ -158,55 +156,20 @@ impl Connections {
 }
 
 fn client(connect_timeout: Duration) -> Result<Client, reqwest::Error> {
-    // The process may have chosen a provider of cryptography already; then that one stays.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(USER_AGENT)
-        .redirect(Policy::none())
-        .no_proxy()
-        .http1_only()
-        .tcp_nodelay(true)
+    client_builder(USER_AGENT)
         .connect_timeout(connect_timeout)
-        .pool_idle_timeout(POOL_IDLE)
-        .retry(reqwest::retry::never())
         .build()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use gatewayz_metrics::{Registry, RegistrySettings};
-
     use super::*;
-    use crate::catalog::Catalog;
-    use crate::metrics::{CacheMetrics, FAMILIES};
-    use crate::routing::CacheHandles;
-
-    fn routing(connect_seconds: u32) -> Routing {
-        let text = format!(
-            "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"http://localhost/v1\"\n\
-             timeouts = {{ connect_seconds = {connect_seconds} }}\n\
-             [[models]]\nid = \"m\"\ncandidates = [{{ provider = \"p\", model = \"u\" }}]\n"
-        );
-        let registry = Registry::new(&[FAMILIES], RegistrySettings::default()).unwrap();
-        let cache = Arc::new(CacheMetrics::new(&registry, "c").unwrap());
-        let caches = CacheHandles {
-            responses: Arc::clone(&cache),
-            self_test: cache,
-        };
-        Routing::load(
-            &Catalog::parse(&text, |_| None).unwrap(),
-            None,
-            &registry,
-            &caches,
-        )
-        .unwrap()
-    }
+    use crate::routing::testing::routing_to;
 
     #[test]
     fn clients_of_catalogs_that_are_gone_are_dropped() {
-        let catalogs: Vec<_> = (1..=5).map(routing).collect();
+        let to = |seconds: i32| routing_to("http://localhost/v1", seconds.into());
+        let catalogs: Vec<_> = (1..=5).map(to).collect();
         let connections = Connections::prepared(&catalogs[0]).unwrap();
 
         for pair in catalogs.windows(2) {

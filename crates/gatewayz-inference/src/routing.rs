@@ -62,6 +62,8 @@ pub(crate) struct Model {
 pub(crate) struct Candidate {
     pub(crate) provider: Arc<Provider>,
     pub(crate) upstream_model: Arc<str>,
+    /// `chat gpt-4o`, after OpenTelemetry's GenAI conventions.
+    pub(crate) span_name: Box<str>,
     pub(crate) prices: Prices,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) metrics: Arc<CandidateMetrics>,
@@ -172,6 +174,7 @@ impl Model {
             candidates.push(Arc::new(Candidate {
                 provider: Arc::clone(provider),
                 upstream_model: Arc::clone(&candidate.model),
+                span_name: format!("{} {}", entry.operation.as_str(), candidate.model).into(),
                 prices: candidate.prices,
                 breaker: before.map_or_else(Arc::default, |before| Arc::clone(&before.breaker)),
                 metrics: Arc::new(CandidateMetrics::new(registry, &provider.name, &entry.id, cache)?),
@@ -267,4 +270,29 @@ fn self_test(registry: &Registry, caches: &CacheHandles) -> Result<Model, Series
         }],
     };
     Model::load(&entry, &[provider], None, registry, &caches.self_test)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use gatewayz_metrics::RegistrySettings;
+
+    use super::*;
+    use crate::metrics::FAMILIES;
+
+    /// Model `m` at one provider.
+    pub(crate) fn routing_to(base_url: &str, connect_seconds: f64) -> Routing {
+        let text = format!(
+            "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\n\
+             timeouts = {{ connect_seconds = {connect_seconds:?} }}\n\
+             [[models]]\nid = \"m\"\ncandidates = [{{ provider = \"p\", model = \"u\" }}]\n"
+        );
+        let registry = Registry::new(&[FAMILIES], RegistrySettings::default()).unwrap();
+        let cache = Arc::new(CacheMetrics::new(&registry, "c").unwrap());
+        let caches = CacheHandles {
+            responses: Arc::clone(&cache),
+            self_test: cache,
+        };
+        let catalog = Catalog::parse(&text, |_| None).unwrap();
+        Routing::load(&catalog, None, &registry, &caches).unwrap()
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tracing::Span;
 use tracing::field::Empty;
+use tracing::{Span, record_all};
 
 use crate::failure::Failure;
 use crate::provider::Backend;
@@ -16,9 +16,13 @@ pub(crate) fn open(request: &Request, candidate: &Candidate, resends: u32) -> Sp
     let operation = request.operation.as_str();
     let model = &*candidate.upstream_model;
     let provider = &*candidate.provider.name;
-    let span = tracing::info_span!(
+    let (address, port) = match &candidate.provider.backend {
+        Backend::OpenAi(provider) => Some(provider.address()).unzip(),
+        Backend::Echo => (None, None),
+    };
+    tracing::info_span!(
         "inference_attempt",
-        otel.name = format!("{operation} {model}"),
+        otel.name = &*candidate.span_name,
         otel.kind = "client",
         otel.status_code = Empty,
         "error.type" = Empty,
@@ -36,15 +40,9 @@ pub(crate) fn open(request: &Request, candidate: &Candidate, resends: u32) -> Sp
         http.request.resend_count = resends,
         http.response.status_code = Empty,
         peer.service = provider,
-        server.address = Empty,
-        server.port = Empty,
-    );
-    if let Backend::OpenAi(provider) = &candidate.provider.backend {
-        let (address, port) = provider.address();
-        span.record("server.address", address);
-        span.record("server.port", port);
-    }
-    span
+        server.address = address,
+        server.port = port,
+    )
 }
 
 /// Says that the answer's first byte is there.
@@ -54,20 +52,16 @@ pub(crate) fn first_chunk(span: &Span, after: Duration) {
 
 /// Says what the answer was.
 pub(crate) fn answered(span: &Span, reading: &Reading) {
-    if let Some(id) = &reading.id {
-        span.record("gen_ai.response.id", id.as_str());
-    }
-    if let Some(model) = &reading.model {
-        span.record("gen_ai.response.model", model.as_str());
-    }
-    if let Some(reason) = reading.finish_reason {
-        span.record("gen_ai.response.finish_reasons", reason);
-    }
-    if let Some(tokens) = reading.tokens {
-        span.record("gen_ai.usage.input_tokens", tokens.input);
-        span.record("gen_ai.usage.output_tokens", tokens.output);
-        span.record("gen_ai.usage.cache_read.input_tokens", tokens.cached);
-    }
+    let tokens = reading.tokens;
+    record_all!(
+        span,
+        gen_ai.response.id = reading.id.as_deref(),
+        gen_ai.response.model = reading.model.as_deref(),
+        gen_ai.response.finish_reasons = reading.finish_reason,
+        gen_ai.usage.input_tokens = tokens.map(|tokens| tokens.input),
+        gen_ai.usage.output_tokens = tokens.map(|tokens| tokens.output),
+        gen_ai.usage.cache_read.input_tokens = tokens.map(|tokens| tokens.cached),
+    );
 }
 
 /// Says how the attempt failed.

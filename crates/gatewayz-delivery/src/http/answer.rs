@@ -51,8 +51,10 @@ async fn read_bounded(mut response: Response, deadline: Instant) -> Vec<u8> {
     body
 }
 
-/// Seconds or an HTTP date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// How long a `Retry-After` asks to wait, in seconds or by an HTTP date (RFC 9110, section 10.2.3); `None` without one
+/// that can be read, and for a date that has passed.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -5,28 +5,41 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Request};
+use reqwest::{Client, ClientBuilder, Request};
 
 use super::answer::Answer;
-use super::runtime::{CONNECT_TIMEOUT, SinkRuntime, install_crypto_provider, root_cause, within};
+use super::runtime::{CONNECT_TIMEOUT, SinkRuntime, root_cause, within};
+use super::tls;
 use crate::Failure;
 
 /// Load balancers close an idle connection after a minute and more; a request into a closed one is lost.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A client for [`HttpClient::new`]: HTTP/1.1, no redirects, no proxy, no decompression, and no span of its own.
+/// What clients have in common: HTTP/1.1, no redirects, no proxy, no decompression, no attempt and no span of its own.
 ///
-/// # Errors
-/// When TLS cannot be set up.
-pub fn untraced_client(user_agent: &'static str) -> Result<Client, reqwest::Error> {
-    install_crypto_provider();
-    Client::builder()
+/// The certificates that the system trusts are read once in the life of the process, for all clients.
+pub fn client_builder(user_agent: &'static str) -> ClientBuilder {
+    let builder = Client::builder()
         .user_agent(user_agent)
         .redirect(Policy::none())
         .no_proxy()
         .http1_only()
-        .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
+        .retry(reqwest::retry::never());
+    match tls::shared() {
+        Some(tls) => builder.tls_backend_preconfigured(tls),
+        // Then reqwest's own attempt says why.
+        None => builder,
+    }
+}
+
+/// A client for [`HttpClient::new`], by [`client_builder`].
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn untraced_client(user_agent: &'static str) -> Result<Client, reqwest::Error> {
+    client_builder(user_agent)
+        .connect_timeout(CONNECT_TIMEOUT)
         .build()
 }
 

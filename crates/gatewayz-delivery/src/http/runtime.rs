@@ -60,11 +60,6 @@ pub async fn within<T>(deadline: Instant, exchange: impl Future<Output = T>) -> 
         .map_err(|_| Failure::new("timeout", "no answer within the time limit"))
 }
 
-/// Chooses the process's TLS implementation, unless it has chosen one already.
-pub fn install_crypto_provider() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
 /// The innermost cause: "connection refused" helps an operator, "error sending request" does not.
 #[must_use]
 pub fn root_cause(error: &dyn Error) -> String {

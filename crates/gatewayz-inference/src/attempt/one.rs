@@ -2,10 +2,12 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{HeaderMap, RETRY_AFTER};
+use gatewayz_delivery::http::retry_after;
+use http::HeaderMap;
 use tokio::time::{timeout, timeout_at};
 use tracing::Span;
 
@@ -13,6 +15,7 @@ use super::{Attempts, Patience};
 use crate::breaker::Permit;
 use crate::failure::{Failure, Limit, Verdict};
 use crate::metrics::nanos;
+use crate::outcome::PANIC;
 use crate::provider::{Incoming, IncomingBody, Outgoing};
 use crate::reading::{ProviderMessage, Reading};
 use crate::request::Request;
@@ -21,6 +24,8 @@ use crate::span;
 use crate::stream::Opened;
 
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+/// Headers of the gateway's own on each request, so that their map is made once and large enough.
+const OWN_HEADERS: usize = 10;
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// What a connection's time limit may be late by.
 const CONNECT_GRACE: Duration = Duration::from_millis(200);
@@ -35,7 +40,7 @@ pub(crate) enum Given {
     Stream(Box<Opened>),
 }
 
-/// An attempt, until its answer is complete. Dropped before that, the client has left.
+/// An attempt, until its answer is complete. Dropped before that, the client has left, or the gateway panics.
 pub(crate) struct Attempt {
     pub(crate) candidate: Arc<Candidate>,
     span: Span,
@@ -184,7 +189,13 @@ async fn head(attempts: &Attempts<'_>, attempt: &mut Attempt) -> Result<Incoming
 }
 
 fn headers(attempts: &Attempts<'_>, span: &Span) -> HeaderMap {
-    let mut headers = attempts.call.forwarded.clone();
+    let forwarded = &attempts.call.forwarded;
+    let mut headers = HeaderMap::with_capacity(forwarded.len() + OWN_HEADERS);
+    headers.extend(
+        forwarded
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     if let Some(trace_headers) = attempts.trace_headers {
         trace_headers(span, &mut headers);
     }
@@ -236,16 +247,6 @@ fn said_in(body: &[u8]) -> ProviderMessage {
         Some(Err(said)) => said,
         Some(Ok(())) | None => ProviderMessage::default(),
     }
-}
-
-/// Seconds or a date; a date that has passed says nothing.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    date.duration_since(SystemTime::now()).ok()
 }
 
 impl Attempt {
@@ -309,6 +310,11 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.is_over {
+            return;
+        }
+        if thread::panicking() {
+            // That says nothing of the provider.
+            span::error(&self.span, PANIC);
             return;
         }
         span::error(&self.span, "cancelled");

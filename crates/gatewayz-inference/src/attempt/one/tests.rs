@@ -1,54 +1,30 @@
 //! When an attempt moves on to the next candidate.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use gatewayz_metrics::{Registry, RegistrySettings};
 use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
-use http::header::{HeaderMap, RETRY_AFTER};
 
-use super::{permits, retry_after, run, whole};
+use super::{permits, run, whole};
 use crate::attempt::{Attempts, Patience};
 use crate::budget::RetryBudget;
 use crate::call::Call;
-use crate::catalog::{Catalog, Operation};
+use crate::catalog::Operation;
 use crate::failure::{Failure, Limit};
-use crate::metrics::{CacheMetrics, FAMILIES};
 use crate::provider::echo::Pieces;
 use crate::provider::{Connections, IncomingBody};
 use crate::request::Request;
-use crate::routing::{CacheHandles, Candidate, Model, Routing};
+use crate::routing::testing::routing_to;
+use crate::routing::{Candidate, Model};
 
 /// A second after breakers that open now let a call through again.
 const LATER: Duration = Duration::from_secs(31);
-
-fn routing(provider: &FaultyProvider) -> Routing {
-    let base_url = provider.base_url();
-    let text = format!(
-        "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"{base_url}\"\n\
-         timeouts = {{ connect_seconds = 0.1 }}\n\
-         [[models]]\nid = \"m\"\ncandidates = [{{ provider = \"p\", model = \"u\" }}]\n"
-    );
-    let registry = Registry::new(&[FAMILIES], RegistrySettings::default()).unwrap();
-    let cache = Arc::new(CacheMetrics::new(&registry, "c").unwrap());
-    let caches = CacheHandles {
-        responses: Arc::clone(&cache),
-        self_test: cache,
-    };
-    Routing::load(
-        &Catalog::parse(&text, |_| None).unwrap(),
-        None,
-        &registry,
-        &caches,
-    )
-    .unwrap()
-}
 
 /// Opens both breakers, lets one attempt see through both, and waits until `expected` of (model, connection) are
 /// closed while the attempt is still under way, or until it is over.
 async fn probe(script: Script, body: &'static str, expected: (bool, bool)) -> (bool, bool) {
     let provider = FaultyProvider::always(script);
-    let routing = routing(&provider);
+    let routing = routing_to(&provider.base_url(), 0.1);
     let model: &Model = &routing.models["m"];
     let candidate: &Arc<Candidate> = &model.candidates[0];
     let now = Instant::now();
@@ -123,20 +99,6 @@ async fn a_refusal_closes_a_breaker_and_a_limit_does_not() {
 
         assert_eq!(closed, (is_closed, true), "{status}");
     }
-}
-
-#[test]
-fn a_wait_is_read_in_seconds_or_as_a_date() {
-    let with = |value: &str| HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
-    let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
-
-    let date = retry_after(&with(&soon)).unwrap();
-
-    assert_eq!(retry_after(&with("7")), Some(Duration::from_secs(7)));
-    assert!(date > Duration::from_secs(25) && date <= Duration::from_secs(30));
-    assert_eq!(retry_after(&with("-1")), None);
-    assert_eq!(retry_after(&with("Sun, 06 Nov 1994 08:49:37 GMT")), None);
-    assert_eq!(retry_after(&HeaderMap::new()), None);
 }
 
 #[tokio::test]
