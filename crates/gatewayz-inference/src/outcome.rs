@@ -1,12 +1,16 @@
 //! The one result of a call, made once however the call ends.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use gatewayz_metrics::Exemplar;
 
 use crate::metrics::CandidateMetrics;
 use crate::pricing::{Cost, Prices, Tokens};
+
+/// The word for what a panic ended; a request that panicked has the same.
+pub(crate) const PANIC: &str = "panic";
 
 /// A finished call, good or bad.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +48,7 @@ pub struct InferenceOutcome {
 pub enum Status {
     /// The answer was complete.
     Success,
-    /// The provider, or all of them, failed.
+    /// The provider, or all of them, failed; or the gateway did, by a panic.
     Error,
     /// A time limit was reached.
     Timeout,
@@ -136,8 +140,8 @@ impl UsageSource {
     }
 }
 
-/// The call while it runs. Dropping it makes the outcome: that is the only place, so it is made exactly once, and
-/// a call that nobody finished was cancelled.
+/// The call while it runs. Dropping it makes the outcome: that is the only place, so it is made exactly once. A call
+/// that nobody finished was ended by a panic when it is dropped by one, and else was cancelled.
 pub(crate) struct Pending {
     pub(crate) started: Instant,
     outcome: InferenceOutcome,
@@ -226,6 +230,10 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
+        if thread::panicking() && self.outcome.status == Status::Cancelled {
+            self.outcome.status = Status::Error;
+            self.outcome.error = Some(PANIC);
+        }
         self.outcome.duration = self.started.elapsed();
         let exemplar = self.exemplar.map(|exemplar| Exemplar {
             timestamp_nanos: unix_nanos(),

@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, Once};
 
-use gatewayz_inference::{GatewaySettings, TraceHeaders};
+use gatewayz_inference::{Catalog, GatewaySettings, Status, TraceHeaders};
 use gatewayz_metrics::{Exemplar, Format};
 use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use http::{HeaderMap, HeaderValue};
 use serde_json::json;
+use tokio::task::LocalSet;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Span, Subscriber};
 
-use crate::harness::{DONE, HELLO, Harness, KEY, ROLE, STOP, USAGE, catalog, completion, read, request};
+use crate::harness::{
+    DONE, HELLO, Harness, KEY, ROLE, STOP, USAGE, catalog, completion, piece, read, request, stream_of,
+    streamed,
+};
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -121,7 +125,7 @@ async fn each_attempt_has_a_client_span_in_the_words_of_genai() {
     );
     let harness = Harness::new(&catalog(&[&bad, &good], ""));
 
-    harness.read(&crate::harness::streamed()).await;
+    harness.read(&streamed()).await;
 
     let spans = kept.spans();
     assert_eq!(spans.len(), 2);
@@ -169,11 +173,74 @@ async fn each_attempt_has_a_client_span_in_the_words_of_genai() {
 async fn a_client_that_leaves_is_told_in_the_span() {
     let kept = kept();
     let harness = Harness::answering(Script::open_stream(&[HELLO]).then(Step::Hang));
-    let answer = harness.chat(&crate::harness::streamed()).await.unwrap();
+    let answer = harness.chat(&streamed()).await.unwrap();
 
     drop(answer);
 
     has(&kept.spans()[0], &[("error.type", "cancelled")]);
+}
+
+#[tokio::test]
+async fn a_panic_in_an_attempt_is_one_error_and_speaks_against_nobody() {
+    for body in [request(), streamed()] {
+        let kept = kept();
+        let trace_headers: TraceHeaders = Arc::new(|_: &Span, _: &mut HeaderMap| panic!("on purpose"));
+        let settings = GatewaySettings {
+            trace_headers: Some(trace_headers),
+            ..GatewaySettings::default()
+        };
+        let harness = Harness::with(&Catalog::echo(), settings);
+        let (gateway, call) = (harness.gateway.clone(), harness.call());
+        let body = body.to_string().replace(r#""model":"m""#, r#""model":"echo""#);
+
+        let panicked = panics(async move { gateway.chat(body.into(), call).await }).await;
+
+        assert!(panicked);
+        check_panicked(&harness, &kept, "echo", "echo");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_stream_is_sent_is_one_error_too() {
+    let kept = kept();
+    let harness = Harness::answering(Script::open_stream(&[HELLO]).then(Step::Hang));
+    let mut stream = stream_of(harness.chat(&streamed()).await.unwrap());
+
+    let panicked = panics(async move {
+        piece(&mut stream).await;
+        panic!("on purpose");
+    });
+
+    assert!(panicked.await);
+    check_panicked(&harness, &kept, "p0", "m");
+}
+
+/// Whether it ends with a panic. As in a server, the panic is caught before the future is dropped.
+async fn panics<T: 'static>(future: impl Future<Output = T> + 'static) -> bool {
+    let local = LocalSet::new();
+    let task = local.spawn_local(future);
+    local.run_until(task).await.is_err_and(|error| error.is_panic())
+}
+
+/// Checks that outcome, metrics and span of the only call agree on a panic.
+#[track_caller]
+fn check_panicked(harness: &Harness, kept: &Kept, provider: &str, model: &str) {
+    let outcome = harness.outcome();
+    assert_eq!(
+        (outcome.status, outcome.error, outcome.attempts),
+        (Status::Error, Some("panic"), 1)
+    );
+    let counted = |status| {
+        let labels = format!(r#"provider="{provider}",model="{model}",status="{status}""#);
+        harness.metric(&format!("model_inference_requests_total{{{labels}}}"))
+    };
+    assert_eq!((counted("error"), counted("cancelled")), (Some(1.0), Some(0.0)));
+    has(
+        &kept.spans()[0],
+        &[("otel.status_code", "error"), ("error.type", "panic")],
+    );
+    let error_rate = harness.metric(&format!(r#"provider_error_rate{{provider="{provider}"}}"#));
+    assert_eq!(error_rate, Some(0.0));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ mod harness;
 mod inference;
 mod inference_metrics;
 mod log_lines;
+mod panics;
 mod prometheus;
 mod sdk;
 mod seeds;
