@@ -1,5 +1,6 @@
 //! Why a call was not answered, and OpenAI's form of saying so.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,7 +36,12 @@ pub enum InferenceError {
     Key,
     /// The key has no requests left for now.
     #[error("wait for the API key's next request")]
-    RateLimited(RateLimit),
+    RateLimited {
+        /// The name of the key, for logs.
+        key: Arc<str>,
+        /// Where it stands.
+        limit: RateLimit,
+    },
     /// The catalog has no such model.
     #[error("find the model")]
     UnknownModel {
@@ -120,7 +126,7 @@ impl InferenceError {
             Self::Request(_) | Self::WrongOperation { .. } => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Key => StatusCode::UNAUTHORIZED,
-            Self::RateLimited(_) | Self::ProviderLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited { .. } | Self::ProviderLimit { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UnknownModel { .. } | Self::UnknownUrl => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Rejected { status, .. } => *status,
@@ -136,7 +142,7 @@ impl InferenceError {
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         match self {
-            Self::RateLimited(limit) => limit.write(&mut headers),
+            Self::RateLimited { limit, .. } => limit.write(&mut headers),
             Self::ProviderLimit { retry_after } => {
                 headers.insert(LIMIT_SCOPE, HeaderValue::from_static("upstream"));
                 let retry_after = retry_after.unwrap_or(LIMIT_WAIT);
@@ -191,7 +197,7 @@ impl InferenceError {
                 None,
                 Some("invalid_api_key"),
             ),
-            Self::RateLimited(limit) => object(
+            Self::RateLimited { limit, .. } => object(
                 &format!("Rate limit reached: {} requests per minute.", limit.limit),
                 "requests",
                 None,
@@ -277,7 +283,7 @@ impl InferenceError {
             Self::Request(_)
             | Self::TooLarge { .. }
             | Self::Key
-            | Self::RateLimited(_)
+            | Self::RateLimited { .. }
             | Self::UnknownModel { .. }
             | Self::WrongOperation { .. }
             | Self::UnknownUrl

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatewayz_config::sha256_from_hex;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::state::{InMemoryState, NotKeyed};
@@ -95,7 +96,7 @@ impl ApiKeys {
         let mut keys: Vec<ApiKey> = Vec::new();
         for (position, entry) in (1..).zip(entries) {
             let (name, digits) = entry.split_once(':').ok_or(KeyError::Form { position })?;
-            let hash = read_hash(digits.trim()).ok_or(KeyError::Form { position })?;
+            let hash = sha256_from_hex(digits.trim()).ok_or(KeyError::Form { position })?;
             let name = name.trim();
             let known = |symbol: char| symbol.is_ascii_alphanumeric() || "._-".contains(symbol);
             if name.is_empty() || name.len() > MAX_NAME_CHARACTERS || !name.chars().all(known) {
@@ -162,7 +163,10 @@ impl ApiKey {
             ))),
             Err(until) => {
                 let wait = until.wait_time_from(DefaultClock::default().now());
-                Err(InferenceError::RateLimited(standing(0, Some(wait))))
+                Err(InferenceError::RateLimited {
+                    key: Arc::clone(&self.name),
+                    limit: standing(0, Some(wait)),
+                })
             }
         }
     }
@@ -199,17 +203,6 @@ fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let is_usable =
         !token.is_empty() && token.len() <= MAX_KEY_BYTES && token.iter().all(u8::is_ascii_graphic);
     (scheme.eq_ignore_ascii_case(b"Bearer ") && is_usable).then_some(token)
-}
-
-fn read_hash(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut hash = [0; 32];
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(digits.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// As OpenAI writes durations: `120ms`, `6m0s`.
@@ -280,16 +273,19 @@ mod tests {
             assert_eq!(remaining(b"Bearer key-one").unwrap(), left);
         }
 
-        let Err(InferenceError::RateLimited(limit)) = remaining(b"Bearer key-one") else {
-            panic!("the fourth request was let through");
+        let refused = remaining(b"Bearer key-one").unwrap_err();
+        let InferenceError::RateLimited { key, limit } = &refused else {
+            panic!("{refused:?}");
         };
+
+        assert_eq!(&**key, "shop");
 
         let retry_after = limit.retry_after.unwrap();
         assert!(
             retry_after > Duration::from_secs(15) && retry_after <= Duration::from_secs(20),
             "{retry_after:?}"
         );
-        let headers = InferenceError::RateLimited(limit).headers();
+        let headers = refused.headers();
         assert_eq!(headers["x-ratelimit-limit-requests"], "3");
         assert_eq!(headers["x-ratelimit-remaining-requests"], "0");
         assert_eq!(headers["x-ratelimit-reset-requests"], "1m0s");

@@ -102,7 +102,7 @@ pub async fn models(request: HttpRequest, inference: Data<Inference>) -> HttpRes
             name_caller(admitted.as_ref());
             limited(respond(gateway.models()), admitted.as_ref())
         }
-        Err(error) => respond(error.answer()),
+        Err(error) => turn_away(&error),
     }
 }
 
@@ -114,7 +114,7 @@ pub async fn model(request: HttpRequest, model: Path<String>, inference: Data<In
             let answer = gateway.model(&model).unwrap_or_else(|error| error.answer());
             limited(respond(answer), admitted.as_ref())
         }
-        Err(error) => respond(error.answer()),
+        Err(error) => turn_away(&error),
     }
 }
 
@@ -127,7 +127,7 @@ async fn infer(
     // Whoever may not call does not get its body read.
     let (gateway, admitted) = match inference.admit(request) {
         Ok(admitted) => admitted,
-        Err(error) => return respond(error.answer()),
+        Err(error) => return turn_away(&error),
     };
     let body = match inference.read(payload).await {
         Ok(body) => body,
@@ -145,10 +145,24 @@ async fn infer(
     limited(respond(answer), admitted.as_ref())
 }
 
+/// Answers a caller who may not call, or not now.
+fn turn_away(error: &InferenceError) -> HttpResponse {
+    if let InferenceError::RateLimited { key, .. } = error {
+        write_key(key);
+    }
+    respond(error.answer())
+}
+
 /// Puts the key's name on the line of a request that has no outcome of a call.
 fn name_caller(admitted: Option<&Admitted>) {
-    if let (Some(admitted), Some(fields)) = (admitted, RequestFields::current()) {
-        fields.set(|members| members.text("api_key", &admitted.name));
+    if let Some(admitted) = admitted {
+        write_key(&admitted.name);
+    }
+}
+
+fn write_key(name: &str) {
+    if let Some(fields) = RequestFields::current() {
+        fields.set(|members| members.text("api_key", name));
     }
 }
 

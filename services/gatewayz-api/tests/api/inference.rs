@@ -262,6 +262,15 @@ fn only_known_keys_may_call_where_there_are_keys_and_each_has_its_own_rate() {
     );
     let line = api.wait_for_line(|line| line["api_key"] == "shop");
     assert_eq!(line["status_code"], 200);
+    let authorization = format!("Bearer {key}");
+    let models = api.request("GET", "/v1/models", &[("authorization", &authorization)], b"");
+    assert_eq!(models.status, 429);
+    for endpoint in ["/v1/chat/completions", "/v1/models"] {
+        let refused = api.wait_for_line(|line| line["status_code"] == 429 && line["endpoint"] == endpoint);
+        assert_eq!(refused["api_key"], "shop", "{refused}");
+    }
+    let stranger = api.wait_for_line(|line| line["status_code"] == 401);
+    assert_eq!(stranger.get("api_key"), None, "{stranger}");
     let said = [api.service.stdout(), api.service.stderr()].concat().concat();
     assert!(!said.contains(key) && !said.contains("another-key"));
 }
