@@ -204,6 +204,11 @@ pub(crate) fn streamed() -> Value {
     json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": true})
 }
 
+/// A complete stream.
+pub(crate) fn whole_stream() -> Script {
+    Script::stream(&[ROLE, HELLO, STOP, USAGE, DONE])
+}
+
 /// A complete answer with this usage.
 pub(crate) fn completion(input: u64, cached: u64, output: u64) -> String {
     json!({

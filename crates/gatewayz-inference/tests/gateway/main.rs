@@ -8,6 +8,7 @@
 )]
 
 mod attempts;
+mod broken_streams;
 mod caching;
 mod conservation;
 mod contract;
