@@ -1,23 +1,22 @@
 //! A streamed answer on its way through: forwarded as it came, read in passing, ended honestly.
 
 mod opened;
+mod pull;
 
-use std::future::pending;
-use std::pin::pin;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::future::{Either, select};
-use futures_util::{FutureExt, stream};
+use futures_util::{FutureExt, Stream};
 use secrecy::SecretString;
 use tokio::sync::watch;
-use tokio::time::timeout_at;
 
 use crate::answer::AnswerStream;
 use crate::attempt::Attempt;
 use crate::cache::Keeping;
 use crate::error::ErrorObject;
-use crate::failure::{Failure, Limit};
+use crate::failure::Failure;
 use crate::outcome::{Pending, Status};
 use crate::pricing::Tokens;
 use crate::provider::IncomingBody;
@@ -25,6 +24,7 @@ use crate::scrub;
 use crate::sse::{Event, TooLong};
 use opened::Fate;
 pub(crate) use opened::Opened;
+use pull::{Patience, Pulled};
 
 const DONE: &[u8] = b"data: [DONE]\n\n";
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
@@ -53,25 +53,17 @@ struct Live {
 
 struct Tap {
     opened: Box<Opened>,
-    settings: StreamSettings,
+    patience: Patience,
+    request_bytes: usize,
     /// `None` once the call is over.
     live: Option<Live>,
-    /// How long the provider has been waited for since its last piece. A slow client does not count.
-    silence: Duration,
-}
-
-enum Pulled {
-    Chunk(Bytes),
-    Silence,
-    End,
-    Failed(Failure),
 }
 
 impl Opened {
     /// The rest of the stream, for the client.
     pub(crate) fn into_answer(
         self: Box<Self>,
-        settings: StreamSettings,
+        settings: &StreamSettings,
         pending: Pending,
         attempt: Attempt,
         keeping: Option<Keeping>,
@@ -83,36 +75,40 @@ impl Opened {
         };
         let mut tap = Tap {
             opened: self,
-            settings,
+            patience: Patience::new(settings),
+            request_bytes: settings.request_bytes,
             live: Some(live),
-            silence: Duration::ZERO,
         };
         tap.note_first_token();
-        AnswerStream::new(stream::unfold(tap, async |mut tap| {
-            let bytes = tap.next().await?;
-            Some((bytes, tap))
-        }))
+        AnswerStream::new(tap)
+    }
+}
+
+impl Stream for Tap {
+    type Item = Bytes;
+
+    /// The next bytes for the client.
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let tap = &mut *self;
+        loop {
+            tap.read_events();
+            if let Some(bytes) = tap.take_ready() {
+                return Poll::Ready(Some(bytes));
+            }
+            if tap.live.is_none() {
+                return Poll::Ready(None);
+            }
+            match ready!(tap.patience.poll_pull(&mut tap.opened.body, context)) {
+                Pulled::Chunk(chunk) => tap.opened.decoder.feed(&chunk),
+                Pulled::Silence => return Poll::Ready(Some(Bytes::from_static(KEEP_ALIVE))),
+                Pulled::End => tap.provider_ended(),
+                Pulled::Failed(failure) => tap.broke(&failure),
+            }
+        }
     }
 }
 
 impl Tap {
-    /// The next bytes for the client.
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            self.read_events();
-            if let Some(bytes) = self.take_ready() {
-                return Some(bytes);
-            }
-            self.live.as_ref()?;
-            match self.pull().await {
-                Pulled::Chunk(chunk) => self.opened.decoder.feed(&chunk),
-                Pulled::Silence => return Some(Bytes::from_static(KEEP_ALIVE)),
-                Pulled::End => self.provider_ended(),
-                Pulled::Failed(failure) => self.broke(&failure),
-            }
-        }
-    }
-
     fn read_events(&mut self) {
         while self.live.is_some() {
             match self.opened.decoder.next_event() {
@@ -154,51 +150,6 @@ impl Tap {
             joined.extend_from_slice(&bytes);
         }
         Some(joined.freeze())
-    }
-
-    async fn pull(&mut self) -> Pulled {
-        loop {
-            let now = Instant::now();
-            let (end, why) = self.end(now);
-            // A time limit is not looked at while there is always something to read.
-            if now >= end {
-                return Pulled::Failed(why);
-            }
-            let comment = self.settings.keep_alive.map(|after| now + after);
-            let comment = comment.filter(|at| *at < end);
-            let chunk = pin!(self.opened.body.chunk());
-            let changed = pin!(changed(&mut self.settings.end));
-            let next = timeout_at(comment.unwrap_or(end).into(), select(chunk, changed)).await;
-            match next {
-                Ok(Either::Left((Ok(Some(chunk)), _))) => {
-                    self.silence = Duration::ZERO;
-                    return Pulled::Chunk(chunk);
-                }
-                Ok(Either::Left((Ok(None), _))) => return Pulled::End,
-                Ok(Either::Left((Err(failure), _))) => return Pulled::Failed(failure),
-                Ok(Either::Right(_)) => self.silence += now.elapsed(),
-                Err(_) if comment.is_some() => {
-                    self.silence += now.elapsed();
-                    return Pulled::Silence;
-                }
-                Err(_) => return Pulled::Failed(why),
-            }
-        }
-    }
-
-    /// When the stream ends if nothing comes, and why.
-    fn end(&mut self, now: Instant) -> (Instant, Failure) {
-        let idle_end = now + self.settings.idle.saturating_sub(self.silence);
-        let deadline = self.settings.deadline;
-        let (end, limit) = if idle_end < deadline {
-            (idle_end, Limit::Idle)
-        } else {
-            (deadline, Limit::Total)
-        };
-        match *self.settings.end.borrow_and_update() {
-            Some(shutdown) if shutdown <= end => (shutdown, Failure::ShuttingDown),
-            Some(_) | None => (end, Failure::Timeout(limit)),
-        }
     }
 
     /// The provider closed its stream without `[DONE]`.
@@ -267,7 +218,7 @@ impl Tap {
         match reading.tokens {
             Some(tokens) => pending.used(tokens, &attempt.candidate.prices),
             None => pending.estimated(Tokens {
-                input: estimated_tokens(self.settings.request_bytes),
+                input: estimated_tokens(self.request_bytes),
                 cached: 0,
                 output: reading.output_parts,
             }),
@@ -311,14 +262,6 @@ async fn drain(mut body: IncomingBody) {
         if left == 0 {
             return;
         }
-    }
-}
-
-/// Waits until the end of all streams is set anew.
-async fn changed(end: &mut watch::Receiver<Option<Instant>>) {
-    // Without a gateway nobody sets it.
-    if end.changed().await.is_err() {
-        pending::<()>().await;
     }
 }
 

@@ -117,13 +117,12 @@ pub fn status(code: StatusCode, message: &str, out: &mut Vec<u8>) {
 /// Appends a text attribute of the span, cut at [`VALUE_MAX_BYTES`].
 pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
     let value = cut(value);
-    let (key_len, value_len) = (key.len(), value.len());
-    // The lengths of a short attribute are one byte each and known beforehand.
-    if key_len + value_len < 0x80 - 6 {
-        let lengths = [key_len + value_len + 6, key_len, value_len + 2, value_len].map(|length| length as u8);
-        out.extend_from_slice(&[ATTRIBUTE, lengths[0], 0x0a, lengths[1]]);
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(&[0x12, lengths[2], 0x0a, lengths[3]]);
+    // What is shorter has lengths of one byte each, known beforehand.
+    if key.len() + value.len() < 0x80 - 6 {
+        let lengths = [key.len() + value.len() + 6, value.len() + 2, value.len()].map(|length| length as u8);
+        out.reserve(key.len() + value.len() + 8);
+        short_key(key, lengths[0], out);
+        out.extend_from_slice(&[0x12, lengths[1], 0x0a, lengths[2]]);
         out.extend_from_slice(value.as_bytes());
         return;
     }
@@ -132,25 +131,45 @@ pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
 
 /// Appends an integer attribute of the span.
 pub fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
+    let value = value.cast_unsigned();
+    if value < 0x80 {
+        scalar_attribute(key, [0x18, value as u8], out);
+        return;
+    }
     attribute(ATTRIBUTE, key, out, |out| {
         out.push(0x18);
-        varint(value.cast_unsigned(), out);
+        varint(value, out);
     });
 }
 
 /// Appends a boolean attribute of the span.
 pub fn flag_attribute(key: &str, value: bool, out: &mut Vec<u8>) {
-    attribute(ATTRIBUTE, key, out, |out| {
-        out.extend_from_slice(&[0x10, u8::from(value)]);
-    });
+    scalar_attribute(key, [0x10, u8::from(value)], out);
 }
 
 /// Appends a floating point attribute of the span.
 pub fn number_attribute(key: &str, value: f64, out: &mut Vec<u8>) {
-    attribute(ATTRIBUTE, key, out, |out| {
-        out.push(0x21);
-        out.extend_from_slice(&value.to_le_bytes());
-    });
+    let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
+    scalar_attribute(key, [0x21, a, b, c, d, e, f, g, h], out);
+}
+
+/// Appends an attribute of the span whose value is this encoded `AnyValue`.
+fn scalar_attribute<const N: usize>(key: &str, value: [u8; N], out: &mut Vec<u8>) {
+    let length = key.len() + N + 4;
+    if length < 0x80 {
+        out.reserve(length + 2);
+        short_key(key, length as u8, out);
+        out.extend_from_slice(&[0x12, N as u8]);
+        out.extend_from_slice(&value);
+        return;
+    }
+    attribute(ATTRIBUTE, key, out, |out| out.extend_from_slice(&value));
+}
+
+/// Appends the beginning of an attribute of fewer than 128 bytes.
+fn short_key(key: &str, length: u8, out: &mut Vec<u8>) {
+    out.extend_from_slice(&[ATTRIBUTE, length, 0x0a, key.len() as u8]);
+    out.extend_from_slice(key.as_bytes());
 }
 
 /// Appends how many attributes were left out.
@@ -243,7 +262,7 @@ pub(crate) fn count_truncated() {
     TRUNCATED.fetch_add(1, Relaxed);
 }
 
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     if text.len() <= VALUE_MAX_BYTES {
         return text;
     }

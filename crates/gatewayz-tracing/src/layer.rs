@@ -157,29 +157,38 @@ impl LocalSpan {
     /// Obeys the fields that `tracing-opentelemetry` made customary; `false` when the field is an attribute.
     fn obey(&mut self, field: &Field, value: &str) -> bool {
         match field.name() {
-            "otel.name" => self.name = Some(value.chars().take(256).collect()),
-            "otel.kind" => {
-                self.kind = match value.to_ascii_lowercase().as_str() {
-                    "server" => SpanKind::Server,
-                    "client" => SpanKind::Client,
-                    "producer" => SpanKind::Producer,
-                    "consumer" => SpanKind::Consumer,
-                    _ => SpanKind::Internal,
-                }
-            }
-            "otel.status_code" => {
-                self.status = match value.to_ascii_lowercase().as_str() {
-                    "ok" => StatusCode::Ok,
-                    "error" => StatusCode::Error,
-                    _ => StatusCode::Unset,
-                }
-            }
+            "otel.name" => self.name = Some(encode::cut(value).to_owned()),
+            "otel.kind" => self.kind = kind(value),
+            "otel.status_code" => self.status = status(value),
             "otel.status_message" | "otel.status_description" => {
-                self.status_message = value.chars().take(256).collect();
+                self.status_message = encode::cut(value).to_owned();
             }
             _ => return false,
         }
         true
+    }
+}
+
+fn kind(word: &str) -> SpanKind {
+    const KINDS: [(&str, SpanKind); 4] = [
+        ("server", SpanKind::Server),
+        ("client", SpanKind::Client),
+        ("producer", SpanKind::Producer),
+        ("consumer", SpanKind::Consumer),
+    ];
+    let known = KINDS
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word));
+    known.map_or(SpanKind::Internal, |(_, kind)| kind)
+}
+
+fn status(word: &str) -> StatusCode {
+    if word.eq_ignore_ascii_case("error") {
+        StatusCode::Error
+    } else if word.eq_ignore_ascii_case("ok") {
+        StatusCode::Ok
+    } else {
+        StatusCode::Unset
     }
 }
 

@@ -17,6 +17,9 @@ thread_local! {
     static PENDING: Cell<Option<Arc<ServerSpan>>> = const { Cell::new(None) };
 }
 
+/// Room for a handful of attributes: growing from nothing would copy them several times.
+const FIRST_ATTRIBUTES_BYTES: usize = 256;
+
 /// A request's span, shared by the middleware that made it and the `tracing` span that stands for it.
 #[derive(Debug)]
 pub struct ServerSpan<A: ?Sized = dyn Any + Send + Sync> {
@@ -44,6 +47,9 @@ impl Attributes {
             self.dropped += 1;
             encode::count_truncated();
             return;
+        }
+        if self.count == 0 {
+            self.bytes.reserve(FIRST_ATTRIBUTES_BYTES);
         }
         self.count += 1;
         write(&mut self.bytes);

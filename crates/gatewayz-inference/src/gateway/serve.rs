@@ -194,7 +194,7 @@ impl Serving<'_> {
             end: self.shared.streams_end.subscribe(),
             request_bytes: self.request.body.len(),
         };
-        events_answer(opened.into_answer(settings, pending, attempt, keeping), status)
+        events_answer(opened.into_answer(&settings, pending, attempt, keeping), status)
     }
 
     fn settle(&self, pending: &mut Pending, attempt: &Attempt, reading: &Reading, answer_bytes: usize) {

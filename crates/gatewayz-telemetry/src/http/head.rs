@@ -12,5 +12,5 @@ pub(crate) struct RequestHead {
     pub(crate) method: &'static str,
     pub(crate) route: Option<Arc<str>>,
     /// What the handler adds to the request's line, encoded.
-    pub(crate) fields: OnceLock<Box<[u8]>>,
+    pub(crate) fields: OnceLock<Vec<u8>>,
 }

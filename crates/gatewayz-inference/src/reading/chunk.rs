@@ -1,0 +1,245 @@
+//! Chat chunks, completions and embeddings as JSON: the members that the gateway reads.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::ProviderMessage;
+use crate::pricing::Tokens;
+
+/// More tokens than this in one call are not believed.
+const MAX_TOKENS: u64 = 1_000_000_000;
+
+/// The common part of a completion, one of its chunks, and an answer with embeddings.
+#[derive(Deserialize)]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(super) model: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) choices: Option<Vec<Choice<'a>>>,
+    #[serde(default)]
+    pub(super) usage: Option<Usage>,
+    /// Text of a random length, against eavesdroppers who count bytes.
+    #[serde(borrow, default, deserialize_with = "lenient")]
+    pub(super) obfuscation: Option<Text<'a>>,
+    #[serde(default)]
+    pub(super) error: Option<ErrorValue>,
+}
+
+pub(super) enum Unreadable {
+    /// A JSON object with members of other types: the client may know what they are.
+    Unusual,
+    /// Not a JSON object.
+    Garbage,
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) fn read(text: &'a [u8]) -> Result<Self, Unreadable> {
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(Unreadable::Garbage);
+        }
+        serde_json::from_slice(text).map_err(|error| {
+            // Reading stops at the first unexpected type; the rest must be JSON too.
+            if error.is_data() && serde_json::from_slice::<IgnoredAny>(text).is_ok() {
+                Unreadable::Unusual
+            } else {
+                Unreadable::Garbage
+            }
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Choice<'a> {
+    #[serde(default)]
+    pub(super) index: Option<u32>,
+    #[serde(borrow, default)]
+    pub(super) finish_reason: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) delta: Option<Delta<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Usage {
+    #[serde(default)]
+    prompt_tokens: Option<u64>,
+    #[serde(default)]
+    completion_tokens: Option<u64>,
+    #[serde(default)]
+    prompt_tokens_details: Option<PromptDetails>,
+}
+
+#[derive(Deserialize)]
+struct PromptDetails {
+    #[serde(default)]
+    cached_tokens: Option<u64>,
+}
+
+impl Usage {
+    pub(super) fn tokens(self) -> Option<Tokens> {
+        let details = self.prompt_tokens_details;
+        let tokens = Tokens {
+            input: self.prompt_tokens?,
+            cached: details.and_then(|details| details.cached_tokens).unwrap_or(0),
+            output: self.completion_tokens.unwrap_or(0),
+        };
+        let largest = tokens.input.max(tokens.output).max(tokens.cached);
+        (largest <= MAX_TOKENS).then_some(tokens)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+fn lenient<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// What a delta brings: all its members but `role`.
+pub(super) struct Delta<'a> {
+    /// Members that are neither null nor empty.
+    pub(super) filled: u32,
+    /// The last of them, where it is a text without escapes.
+    pub(super) text: Option<&'a str>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Delta<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DeltaVisitor;
+        impl<'de> Visitor<'de> for DeltaVisitor {
+            type Value = Delta<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Delta<'de>, A::Error> {
+                let mut delta = Delta {
+                    filled: 0,
+                    text: None,
+                };
+                while let Some(Text(key)) = map.next_key::<Text<'_>>()? {
+                    if key == "role" {
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    match map.next_value::<Member<'_>>()? {
+                        Member::Empty => {}
+                        Member::Text(text) => delta = delta.with(Some(text)),
+                        Member::Filled => delta = delta.with(None),
+                    }
+                }
+                Ok(delta)
+            }
+        }
+        deserializer.deserialize_map(DeltaVisitor)
+    }
+}
+
+impl<'a> Delta<'a> {
+    fn with(self, text: Option<&'a str>) -> Self {
+        let filled = self.filled.saturating_add(1);
+        Self { filled, text }
+    }
+}
+
+/// What a delta's member brings.
+enum Member<'a> {
+    /// Null, or nothing in it.
+    Empty,
+    Text(&'a str),
+    Filled,
+}
+
+impl Member<'_> {
+    fn filled_if(condition: bool) -> Self {
+        if condition { Self::Filled } else { Self::Empty }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MemberVisitor;
+        impl<'de> Visitor<'de> for MemberVisitor {
+            type Value = Member<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Member<'de>, E> {
+                Ok(Member::Empty)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Member<'de>, E> {
+                Ok(Member::Filled)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Member<'de>, E> {
+                Ok(Member::Filled)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Member<'de>, E> {
+                Ok(Member::Filled)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Member<'de>, E> {
+                Ok(Member::Filled)
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Member<'de>, E> {
+                Ok(if text.is_empty() {
+                    Member::Empty
+                } else {
+                    Member::Text(text)
+                })
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Member<'de>, E> {
+                Ok(Member::filled_if(!text.is_empty()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Member<'de>, A::Error> {
+                let mut filled = false;
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    filled = true;
+                }
+                Ok(Member::filled_if(filled))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Member<'de>, A::Error> {
+                let mut filled = false;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+                    filled = true;
+                }
+                Ok(Member::filled_if(filled))
+            }
+        }
+        deserializer.deserialize_any(MemberVisitor)
+    }
+}
+
+/// An error as an object with OpenAI's members, or as anything else.
+pub(super) struct ErrorValue(pub(super) ProviderMessage);
+
+impl<'de> Deserialize<'de> for ErrorValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let text = |name: &str| match value.get(name)? {
+            serde_json::Value::String(text) => Some(text.clone()),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Ok(Self(ProviderMessage {
+            message: text("message").or_else(|| value.as_str().map(str::to_owned)),
+            kind: text("type"),
+            param: text("param"),
+            code: text("code"),
+        }))
+    }
+}

@@ -1,0 +1,136 @@
+use super::*;
+
+fn read(events: &[&str]) -> (Reading, Vec<Seen>) {
+    let mut reading = Reading::default();
+    let seen = events
+        .iter()
+        .map(|event| reading.event(event.as_bytes()))
+        .collect();
+    (reading, seen)
+}
+
+#[test]
+fn a_usual_stream_is_understood() {
+    let (reading, seen) = read(&[
+        r#"{"id":"c1","model":"m-1","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"usage":null}"#,
+        r#"{"id":"c1","choices":[{"index":0,"delta":{"content":"Hi \"usage\":{"},"finish_reason":null}],"usage":null}"#,
+        r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}"#,
+        r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,"prompt_tokens_details":{"cached_tokens":4}}}"#,
+        "[DONE]",
+    ]);
+
+    assert_eq!(
+        seen,
+        [Seen::Part, Seen::Part, Seen::Part, Seen::UsageOnly, Seen::Done]
+    );
+    assert_eq!(
+        reading.tokens,
+        Some(Tokens {
+            input: 9,
+            cached: 4,
+            output: 2
+        })
+    );
+    assert_eq!((reading.finish_reason, reading.output_parts), (Some("stop"), 1));
+    assert_eq!(
+        (reading.id.as_deref(), reading.model.as_deref()),
+        (Some("c1"), Some("m-1"))
+    );
+    assert!(reading.is_complete());
+}
+
+#[test]
+fn usage_beside_choices_is_read_and_stays() {
+    let (reading, seen) = read(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":5}}"#,
+    ]);
+
+    assert_eq!(seen, [Seen::Part, Seen::Part]);
+    assert_eq!(
+        reading.tokens,
+        Some(Tokens {
+            input: 1,
+            cached: 0,
+            output: 5
+        })
+    );
+}
+
+#[test]
+fn a_chunk_without_choices_or_usage_stays() {
+    let (_, seen) = read(&[
+        r#"{"choices":[],"prompt_filter_results":[{}],"usage":null}"#,
+        "{}",
+    ]);
+
+    assert_eq!(seen, [Seen::Part, Seen::Part]);
+}
+
+#[test]
+fn every_choice_must_end() {
+    let (reading, _) = read(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
+        r#"{"choices":[{"index":1,"delta":{"content":"b"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+    ]);
+    assert!(!reading.is_complete());
+
+    assert!(!Reading::default().is_complete());
+}
+
+#[test]
+fn an_error_in_the_stream_is_seen() {
+    for (event, message) in [
+        (
+            r#"{"error":{"message":"overloaded","type":"server_error","code":529}}"#,
+            "overloaded",
+        ),
+        (r#"{"error":"gone"}"#, "gone"),
+    ] {
+        let (_, seen) = read(&[event]);
+        let [Seen::Error(error)] = seen.as_slice() else {
+            panic!("{seen:?}")
+        };
+        assert_eq!(error.message.as_deref(), Some(message));
+    }
+    let (_, seen) = read(&[r#"{"error":null,"choices":[]}"#]);
+    assert_eq!(seen, [Seen::Part]);
+}
+
+#[test]
+fn output_is_told_from_empty_deltas() {
+    for (delta, expected) in [
+        (r#"{"role":"assistant","content":""}"#, false),
+        (r#"{"content":null,"tool_calls":[]}"#, false),
+        ("{}", false),
+        (r#"{"content":"x"}"#, true),
+        (r#"{"content":"\n"}"#, true),
+        (r#"{"tool_calls":[{"index":0,"id":"c"}]}"#, true),
+        (r#"{"reasoning_content":"hm"}"#, true),
+    ] {
+        let (reading, _) = read(&[&format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#)]);
+        assert_eq!(reading.has_output, expected, "{delta}");
+    }
+}
+
+#[test]
+fn garbage_is_told_from_answers() {
+    for event in ["", "hello", "[1]", "[]", "7", "{\"choices\":", "<html>"] {
+        assert_eq!(read(&[event]).1, [Seen::Garbage], "{event}");
+    }
+}
+
+#[test]
+fn an_unusual_object_is_left_to_the_client() {
+    assert_eq!(read(&[r#"{"choices":[{"index":"0"}],"id":7}"#]).1, [Seen::Part]);
+    assert_eq!(read(&[r#"{"id":7,"choices":[}"#]).1, [Seen::Garbage]);
+}
+
+#[test]
+fn more_tokens_than_there_can_be_are_not_believed() {
+    let (reading, _) =
+        read(&[r#"{"choices":[],"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":1}}"#]);
+
+    assert_eq!(reading.tokens, None);
+}
