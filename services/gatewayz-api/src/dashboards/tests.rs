@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Dashboard, fastapi, files, inference, telemetry};
-use crate::queries::{INFERENCE, LOKI_QUERIES, PANELS, TELEMETRY, TEMPO_QUERIES};
+use super::{Dashboard, fastapi, files, inference, listing, telemetry};
+use crate::queries::{Fill, INFERENCE, LOKI_QUERIES, PANELS, TELEMETRY, TEMPO_QUERIES};
 
 const ALL: [Dashboard; 3] = [fastapi::DASHBOARD, inference::DASHBOARD, telemetry::DASHBOARD];
 
@@ -105,7 +105,7 @@ fn every_query_of_the_panels_is_in_a_dashboard() {
     for key in shown {
         let tables = [PANELS, INFERENCE, TELEMETRY, LOKI_QUERIES, TEMPO_QUERIES].concat();
         assert!(
-            key == "one_trace" || tables.iter().any(|query| query.key == key),
+            key.starts_with("one_trace") || tables.iter().any(|query| query.key == key),
             "{key}"
         );
     }
@@ -118,5 +118,39 @@ fn a_file_is_named_after_its_uid_and_ends_with_a_line_feed() {
 
         assert_eq!(format!("{}.json", parsed["uid"].as_str().unwrap()), name);
         assert!(text.ends_with("}\n"));
+    }
+}
+
+#[test]
+fn the_listing_has_every_panel_of_every_dashboard_under_the_known_keys() {
+    let listing = listing(&Fill {
+        app_name: "gatewayz",
+        service_name: "gatewayz-api",
+        rate_window: "5m",
+        range: "1h",
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
+    });
+
+    let panels = listing["panels"].as_object().unwrap();
+    assert_eq!(panels.len(), PANELS.len() + INFERENCE.len() + TELEMETRY.len());
+    for (key, source, dashboard) in [
+        ("total_requests", "prometheus", "gatewayz-fastapi"),
+        ("logger_stream", "loki", "gatewayz-fastapi"),
+        // These four have the names of the endpoint that users come from.
+        ("model_inference_rate", "prometheus", "gatewayz-inference"),
+        ("token_consumption", "prometheus", "gatewayz-inference"),
+        ("provider_availability", "prometheus", "gatewayz-inference"),
+        ("cache_hit_rate", "prometheus", "gatewayz-inference"),
+        ("provider_traces", "tempo", "gatewayz-inference"),
+        ("telemetry_queue_share", "prometheus", "gatewayz-telemetry"),
+    ] {
+        let panel = &panels[key];
+        assert_eq!(
+            (&panel["datasource"], &panel["dashboard"]),
+            (&source.into(), &dashboard.into())
+        );
+        for member in ["title", "query", "description"] {
+            assert_ne!(panel[member].as_str().unwrap(), "", "{member} of {key}");
+        }
     }
 }

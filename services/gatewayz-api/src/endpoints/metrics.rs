@@ -16,9 +16,10 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::instrumentation::{NO_STORE, answer, current_ids};
+use crate::dashboards::listing;
 use crate::plane;
 use crate::problem::Problem;
-use crate::queries::{Fill, LOKI_QUERIES, PANELS, Query, TEMPO_QUERIES};
+use crate::queries::Fill;
 use crate::state::{State, timestamp};
 
 /// Pages rendered at the same time; further scrapes are sent away.
@@ -111,19 +112,7 @@ pub async fn grafana_queries(state: Data<State>) -> HttpResponse {
         range: "1h",
         trace_id: &trace_id,
     };
-    let panel = |query: &Query| {
-        let described =
-            json!({ "title": query.title, "query": query.filled(&fill), "description": query.description });
-        (query.key.to_owned(), described)
-    };
-    let text = |query: &Query| (query.key.to_owned(), Value::String(query.filled(&fill)));
-    answer(&json!({
-        "dashboard_id": "16110",
-        "dashboard_name": "FastAPI Observability",
-        "panels": PANELS.iter().map(panel).collect::<Map<_, _>>(),
-        "loki_queries": LOKI_QUERIES.iter().map(text).collect::<Map<_, _>>(),
-        "tempo_queries": TEMPO_QUERIES.iter().map(text).collect::<Map<_, _>>(),
-    }))
+    answer(&listing(&fill))
 }
 
 /// Health of metrics, traces and lines. Always 200: what is wrong stands in it.

@@ -80,5 +80,13 @@ pub const BY_OPERATION: Query = tempo(
     "Traces of one route; put yours in its place.",
 );
 
+/// Lines of one trace; none without an id, where a plain comparison would find every line without one.
+pub const ONE_TRACE_LINES: Query = loki(
+    "one_trace_lines",
+    "Log Lines",
+    r#"{service="<service>"} | trace_id="<trace_id>" | trace_id!="""#,
+    "Lines of one trace.",
+);
+
 /// One trace by its id.
 pub const ONE_TRACE: Query = tempo("one_trace", "One Trace", "<trace_id>", "The spans of one trace.");

@@ -2,7 +2,7 @@
 
 use super::{Query, loki, prometheus};
 
-/// Panels of the FastAPI Dashboard, and what `/api/metrics/grafana-queries` shows.
+/// Panels of the FastAPI Dashboard.
 pub const PANELS: &[Query] = &[
     TOTAL_REQUESTS,
     REQUESTS_PER_MINUTE,

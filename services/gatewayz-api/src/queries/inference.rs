@@ -8,7 +8,7 @@ pub const INFERENCE: &[Query] = &[
     INFERENCE_FAILED_SHARE,
     INFERENCE_COST,
     INFERENCE_TOKENS,
-    INFERENCE_RATE,
+    MODEL_INFERENCE_RATE,
     INFERENCE_ERRORS,
     INFERENCE_DURATION_P50,
     INFERENCE_DURATION_P95,
@@ -16,13 +16,13 @@ pub const INFERENCE: &[Query] = &[
     INFERENCE_FIRST_TOKEN_P50,
     INFERENCE_FIRST_TOKEN_P95,
     INFERENCE_FIRST_TOKEN_P99,
-    INFERENCE_TOKENS_RATE,
+    TOKEN_CONSUMPTION,
     INFERENCE_COST_RATE,
-    PROVIDER_AVAILABLE,
+    PROVIDER_AVAILABILITY,
     PROVIDER_ERRORS,
     PROVIDER_BREAKERS,
     PROVIDER_RESPONSE_P95,
-    CACHE_HIT_SHARE,
+    CACHE_HIT_RATE,
     CACHE_RATE,
     CACHE_MISSES,
     CACHE_SIZE,
@@ -75,11 +75,11 @@ pub const INFERENCE_TOKENS: Query = Query {
 };
 
 /// Calls Per Second.
-pub const INFERENCE_RATE: Query = Query {
+pub const MODEL_INFERENCE_RATE: Query = Query {
     unit: "reqps",
     legend: "{{provider}} {{model}}",
     ..prometheus(
-        "inference_rate",
+        "model_inference_rate",
         "Calls Per Second",
         "sum by (provider, model) (rate(model_inference_requests_total{<calls>}[<rate>]) <own>)",
         "Calls finished, a second.",
@@ -171,11 +171,11 @@ pub const INFERENCE_FIRST_TOKEN_P99: Query = Query {
 };
 
 /// Tokens Per Second.
-pub const INFERENCE_TOKENS_RATE: Query = Query {
+pub const TOKEN_CONSUMPTION: Query = Query {
     unit: "short",
     legend: "{{token_type}} {{model}}",
     ..prometheus(
-        "inference_tokens_rate",
+        "token_consumption",
         "Tokens Per Second",
         "sum by (model, token_type) (rate(tokens_used_total{<calls>}[<rate>]) <own>)",
         "Tokens a second; estimated_* are guesses where a provider reported none.",
@@ -195,11 +195,11 @@ pub const INFERENCE_COST_RATE: Query = Query {
 };
 
 /// Provider Availability.
-pub const PROVIDER_AVAILABLE: Query = Query {
+pub const PROVIDER_AVAILABILITY: Query = Query {
     unit: "short",
     legend: "{{provider}}",
     ..prometheus(
-        "provider_available",
+        "provider_availability",
         "Provider Availability",
         "min by (provider) (provider_availability{<provider>} <own>)",
         "1 while every replica can call the provider.",
@@ -243,11 +243,11 @@ pub const PROVIDER_RESPONSE_P95: Query = Query {
 };
 
 /// Cache Hits.
-pub const CACHE_HIT_SHARE: Query = Query {
+pub const CACHE_HIT_RATE: Query = Query {
     unit: "percentunit",
     legend: "{{cache_name}}",
     ..prometheus(
-        "cache_hit_share",
+        "cache_hit_rate",
         "Cache Hits",
         "sum by (cache_name) (increase(cache_hits_total{<cache>}[<range>]) <own>) / (sum by (cache_name) (increase(cache_hits_total{<cache>}[<range>]) <own>) + sum by (cache_name) (increase(cache_misses_total{<cache>}[<range>]) <own>) > 0)",
         "Share of the calls within the window that the cache answered, of those that asked it.",

@@ -1,6 +1,7 @@
 //! Dashboards and rules against a real Prometheus that scrapes the running service, and against Grafana's grammars.
 
 mod expression;
+mod schema;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -102,6 +103,7 @@ fn every_expression_of_dashboards_and_rules_has_an_answer_and_names_what_the_ser
         .filter(|query| query.datasource == "prometheus")
         .collect();
     let mut asked: BTreeSet<String> = panels.iter().map(|panel| panel.text.clone()).collect();
+    asked.extend(listed(&api, "prometheus"));
     for rule in &recorded {
         let query = rule["query"].as_str().unwrap();
         if rule["type"] == "recording" {
@@ -241,9 +243,8 @@ fn logql_and_traceql_of_panels_and_of_the_table_parse() {
         (_, None) => return skip(NAME, "node is not on the PATH"),
     };
     let (api, _directory) = serving("http://127.0.0.1:9");
-    let table: Value = serde_json::from_slice(&api.get("/api/metrics/grafana-queries").body).unwrap();
     let of_table = |language: &'static str| {
-        let queries = table[format!("{language}_queries")].as_object().unwrap().values();
+        let queries = listed(&api, language).into_iter();
         queries.map(move |query| json!({ "language": language, "query": query }))
     };
     let of_panels = shown()
@@ -313,6 +314,25 @@ fn rules_of(prometheus: &Prometheus) -> Vec<Value> {
         .iter()
         .flat_map(|group| group["rules"].as_array().unwrap().clone())
         .collect()
+}
+
+/// Every query in this language that the service offers to paste.
+#[track_caller]
+fn listed(api: &Api, datasource: &str) -> Vec<String> {
+    let listing: Value = serde_json::from_slice(&api.get("/api/metrics/grafana-queries").body).unwrap();
+    let panels = listing["panels"].as_object().unwrap().values();
+    let of_panels = panels
+        .filter(|panel| panel["datasource"] == datasource)
+        .map(|panel| &panel["query"]);
+    let others = listing
+        .get(format!("{datasource}_queries"))
+        .and_then(Value::as_object);
+    let queries: Vec<String> = of_panels
+        .chain(others.into_iter().flat_map(|queries| queries.values()))
+        .map(|query| query.as_str().unwrap().to_owned())
+        .collect();
+    assert!(!queries.is_empty());
+    queries
 }
 
 /// Every query of the committed dashboards, with values for the variables.

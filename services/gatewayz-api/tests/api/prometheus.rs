@@ -144,15 +144,19 @@ fn an_exemplar_in_prometheus_leads_to_the_log_line_of_its_request() {
     }
 }
 
-/// The PromQL that the service itself offers.
+/// The PromQL about requests and the process that the service itself offers.
 #[track_caller]
 fn shown_queries(api: &Api) -> Vec<String> {
     let shown: Value = serde_json::from_slice(&api.get("/api/metrics/grafana-queries").body).unwrap();
     let panels = shown["panels"].as_object().unwrap();
-    // The one panel that is asked of Loki.
-    let promql = panels.iter().filter(|(key, _)| *key != "logger_stream");
-    let queries: Vec<String> = promql
-        .map(|(_, panel)| panel["query"].as_str().unwrap().to_owned())
+    // Those of the other dashboards need calls of models.
+    let is_asked = |panel: &&Value| {
+        (&panel["datasource"], &panel["dashboard"]) == (&"prometheus".into(), &"gatewayz-fastapi".into())
+    };
+    let queries: Vec<String> = panels
+        .values()
+        .filter(is_asked)
+        .map(|panel| panel["query"].as_str().unwrap().to_owned())
         .collect();
     assert!(queries.len() > 10);
     queries
