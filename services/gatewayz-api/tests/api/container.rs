@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use gatewayz_testkit::http::Client;
+use gatewayz_testkit::otlp::Receiver;
 use gatewayz_testkit::process::{Service, Signal};
 use gatewayz_testkit::{skip, tools};
 
@@ -14,7 +16,9 @@ use crate::harness::{DEADLINE, binary, repository};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 const MEMORY_MAX_BYTES: u64 = 64 * MEBIBYTE;
-const REQUESTS: u32 = 5000;
+/// As in the benchmark: connections that are kept, and on each of them these requests.
+const CONNECTIONS: usize = 32;
+const REQUESTS: usize = 500;
 /// Each is at most as large as its setting says; everything else together has [`MEMORY_MAX_BYTES`].
 const BOUNDS: [&str; 5] = [
     "LOG_STDOUT_BUFFER_BYTES",
@@ -23,21 +27,21 @@ const BOUNDS: [&str; 5] = [
     "INFERENCE_BODY_MAX_BYTES",
     "INFERENCE_CACHE_BYTES",
 ];
-/// What docker-compose.yml sets, with backends that are not there.
-const ENVIRONMENT: [(&str, &str); 8] = [
+/// What docker-compose.yml sets, with a Loki that is not there.
+const ENVIRONMENT: [(&str, &str); 7] = [
     ("ENVIRONMENT", "local"),
     ("HOST", "0.0.0.0"),
     ("PORT", "0"),
     ("LOKI_ENABLED", "true"),
     ("LOKI_PUSH_URL", "http://127.0.0.1:9/loki/api/v1/push"),
-    ("TEMPO_OTLP_GRPC_ENDPOINT", "http://127.0.0.1:9"),
     ("SHUTDOWN_PRESTOP", "0"),
     ("SHUTDOWN_FLUSH", "1"),
 ];
 
 /// The mount makes the whole tree read-only, as `read_only: true` does, in a mount namespace that ends with the service.
-const CONTAIN: &str = "mount -o remount,bind,ro / && exec setpriv --reuid 65532 --regid 65532 --clear-groups \
-                       --no-new-privs --inh-caps=-all --bounding-set=-all \"$0\"";
+/// The limit, in KiB, is on what the process may write to, whether it does or not; a container's is on what it does.
+const CONTAIN: &str = "mount -o remount,bind,ro / && ulimit -d \"$1\" && exec setpriv --reuid 65532 --regid 65532 \
+                       --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all \"$0\"";
 
 #[test]
 fn without_rights_and_without_a_place_to_write_it_serves_stops_and_stays_small() {
@@ -51,20 +55,34 @@ fn without_rights_and_without_a_place_to_write_it_serves_stops_and_stays_small()
     // The folders of a checkout may be closed to others; this one is not.
     allow_all(directory.path());
     let program = reachable.to_str().unwrap();
-    let arguments = ["--mount", "sh", "-c", CONTAIN, program];
+    let limit = shipped_limit_kibibytes().to_string();
+    let arguments = ["--mount", "sh", "-c", CONTAIN, program, &limit];
     let unshare = tools::program("unshare").unwrap();
+    let tempo = Receiver::counting();
+    let endpoint = tempo.grpc_endpoint();
+    let mut environment = with_path();
+    environment.push(("TEMPO_OTLP_GRPC_ENDPOINT", &endpoint));
 
-    let mut service = Service::start(&unshare, &arguments, &with_path(), directory.path()).unwrap();
+    let mut service = Service::start(&unshare, &arguments, &environment, directory.path()).unwrap();
     let address = service.wait_for_address(DEADLINE).unwrap();
-    let status = fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
+    let own = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", service.id())).unwrap();
+    let (status, limits) = (own("status"), own("limits"));
     let written = fs::write(format!("/proc/{}/root/gatewayz-test", service.id()), "");
-    let mut client = Client::connect(([127, 0, 0, 1], address.port()).into()).unwrap();
-    assert_eq!(client.get("/ready", &[]).unwrap().status, 200);
+    let connect = || Client::connect(([127, 0, 0, 1], address.port()).into()).unwrap();
+    assert_eq!(connect().get("/ready", &[]).unwrap().status, 200);
     let idle = service.memory_bytes().unwrap();
-    for _ in 0..REQUESTS {
-        assert_eq!(client.get("/api/users/1", &[]).unwrap().status, 200);
-    }
+    thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut client = connect();
+                for _ in 0..REQUESTS {
+                    assert_eq!(client.get("/api/users/1", &[]).unwrap().status, 200);
+                }
+            });
+        }
+    });
     let busy = service.memory_bytes().unwrap();
+    tempo.wait_for(CONNECTIONS * REQUESTS, DEADLINE).unwrap();
     service.signal(Signal::TERM).unwrap();
     let exit = service.wait_exit(DEADLINE).unwrap();
 
@@ -76,9 +94,15 @@ fn without_rights_and_without_a_place_to_write_it_serves_stops_and_stays_small()
     ] {
         assert!(status.lines().any(|own| own == line), "{line}: {status}");
     }
+    let data = limits.lines().find(|line| line.starts_with("Max data size"));
+    let bytes = (shipped_limit_kibibytes() * 1024).to_string();
+    assert_eq!(
+        data.and_then(|line| line.split_whitespace().nth(3)),
+        Some(&*bytes)
+    );
     assert_eq!(written.unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem);
     assert!(idle < MEMORY_MAX_BYTES, "{idle} bytes at rest");
-    assert!(busy < MEMORY_MAX_BYTES, "{busy} bytes after {REQUESTS} requests");
+    assert!(busy < MEMORY_MAX_BYTES, "{busy} bytes after the requests");
     assert!(exit.success(), "{exit}");
 }
 
@@ -115,13 +139,24 @@ fn can_contain() -> Result<(), String> {
         tools::program(program).ok_or_else(|| format!("{program} is not installed"))?;
     }
     let tried = Command::new("unshare")
-        .args(["--mount", "sh", "-c", CONTAIN, "true"])
+        .args(["--mount", "sh", "-c", CONTAIN, "true", "unlimited"])
         .output()
         .unwrap();
     if !tried.status.success() {
         return Err(String::from_utf8_lossy(&tried.stderr).into_owned());
     }
     Ok(())
+}
+
+/// `mem_limit` of the service in docker-compose.yml.
+#[track_caller]
+fn shipped_limit_kibibytes() -> u64 {
+    let text = fs::read_to_string(repository().join("docker-compose.yml")).unwrap();
+    let service = text.split_once("\n  fastapi_backend:").unwrap().1;
+    let limit = service
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("mem_limit: ")?.strip_suffix('m'));
+    limit.unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// The release build that `cargo xtask test` names, else this one.
@@ -134,7 +169,7 @@ fn deployed() -> PathBuf {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the shell needs its PATH")]
-fn with_path() -> Vec<(&'static str, &'static str)> {
+fn with_path<'a>() -> Vec<(&'a str, &'a str)> {
     let path = std::env::var("PATH").unwrap();
     let mut environment = ENVIRONMENT.to_vec();
     environment.push(("PATH", path.leak()));
