@@ -1,4 +1,4 @@
-//! A blocking HTTP client for tasks that look at a running stack from outside.
+//! A server of a running stack as tasks ask it: its credentials, and in one line why there is no answer.
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod mix;
 mod pace;
 mod tally;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::SignedDuration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use url::Url;
 
@@ -24,6 +26,8 @@ const REQUEST: Duration = Duration::from_secs(30);
 /// How often the clock, the bar and signals are looked at when nothing is due.
 const TICK: Duration = Duration::from_millis(100);
 const RATE_MAX: f64 = 5000.0;
+const DURATIONS: RangeInclusive<SignedDuration> =
+    SignedDuration::from_secs(1)..=SignedDuration::from_hours(31 * 24);
 
 /// What traffic is made, and where.
 #[derive(Debug, Args)]
@@ -118,20 +122,13 @@ fn run(
     }
 }
 
-/// Reads a duration such as `30s`, `10m` or `2h`; a bare number is seconds.
+/// Reads a duration such as `30s`, `10m` or `1h 30m`.
 fn duration(text: &str) -> Result<Duration> {
-    let (digits, factor) = match text.char_indices().last() {
-        Some((end, 's')) => (text.get(..end), 1),
-        Some((end, 'm')) => (text.get(..end), 60),
-        Some((end, 'h')) => (text.get(..end), 3600),
-        _ => (Some(text), 1),
-    };
-    let number: Option<u64> = digits.and_then(|digits| digits.parse().ok());
-    let seconds = number.and_then(|number| number.checked_mul(factor));
-    let seconds = seconds.filter(|seconds| (1..=31 * 24 * 3600).contains(seconds));
-    seconds
-        .map(Duration::from_secs)
-        .with_context(|| format!("read the duration {text}: it is not such as 30s, 10m or 2h, up to a month"))
+    let told =
+        || format!("read the duration {text}: it is not such as 30s, 10m or 2h, from a second to a month");
+    let duration = text.parse::<SignedDuration>().with_context(told)?;
+    ensure!(DURATIONS.contains(&duration), told());
+    Ok(duration.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -140,10 +137,20 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_and_an_end() {
-        for (text, seconds) in [("30s", 30), ("10m", 600), ("2h", 7200), ("45", 45)] {
+        for (text, seconds) in [("30s", 30), ("10m", 600), ("2h", 7200), ("1h30m", 5400)] {
             assert_eq!(duration(text).unwrap().as_secs(), seconds);
         }
-        for text in ["", "s", "0s", "-1s", "1.5m", "10d", "99999999999999999h", "1é"] {
+        for text in [
+            "",
+            "s",
+            "45",
+            "0s",
+            "-1s",
+            "10d",
+            "800h",
+            "99999999999999999h",
+            "1é",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

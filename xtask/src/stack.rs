@@ -1,7 +1,7 @@
 //! `stack`: what the compose stack needs from the machine it runs on.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -32,7 +32,7 @@ pub(crate) fn stack(root: &Path, step: Step) -> Result<bool> {
 }
 
 fn init(root: &Path) -> Result<()> {
-    let text = secrets(&password()?);
+    let text = secrets(&password());
     // Nobody else may read it, from its first moment on.
     let opened = OpenOptions::new()
         .write(true)
@@ -53,12 +53,9 @@ fn init(root: &Path) -> Result<()> {
 }
 
 /// 128 random bits in hexadecimal digits, which no shell and no env file reads as anything else.
-fn password() -> Result<String> {
-    let mut bits = [0; 16];
-    File::open("/dev/urandom")
-        .and_then(|mut source| source.read_exact(&mut bits))
-        .context("read /dev/urandom")?;
-    Ok(format!("{:032x}", u128::from_be_bytes(bits)))
+fn password() -> String {
+    // The generator is seeded by the system and made for secrets.
+    format!("{:032x}", rand::random::<u128>())
 }
 
 fn secrets(password: &str) -> String {

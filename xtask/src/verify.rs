@@ -123,8 +123,9 @@ pub(crate) fn verify(root: &Path, options: &Options) -> Result<bool> {
     println!(".. look at the service and its four backends");
     let service = Service::describe(&stack.service);
     let traffic = service
-        .is_ok()
-        .then(|| service::Traffic::start(&stack.service))
+        .as_ref()
+        .ok()
+        .map(|service| service::Traffic::start(&stack.service, service.tests_itself))
         .transpose()?;
     let mut passed = true;
     for (server, oldest) in stack.all() {
@@ -148,7 +149,15 @@ pub(crate) fn verify(root: &Path, options: &Options) -> Result<bool> {
         ticked += usize::from(tick.is_ok());
         passed &= print(title, &tick);
     }
-    passed &= print("Health tells the truth", &health::is_true(&run));
+    for (title, check) in [
+        (
+            "Other dashboards display data",
+            panels::others_display_data as Check,
+        ),
+        ("Health tells the truth", health::is_true),
+    ] {
+        passed &= print(title, &check(&run));
+    }
     drop(traffic);
     println!("{ticked} of {} ticks", ticks.len());
     Ok(passed)

@@ -12,7 +12,13 @@ use tempfile::TempDir;
 use super::{SECRETS, init};
 
 /// What the checks of the files import.
-const PACKAGES: [&str; 4] = ["check_jsonschema", "jsonschema", "kubernetes_validate", "yaml"];
+const PACKAGES: [&str; 5] = [
+    "check_jsonschema",
+    "cloudcoil",
+    "jsonschema",
+    "kubernetes_validate",
+    "yaml",
+];
 /// What the checks read.
 const CHECKED: [&str; 3] = ["Dockerfile", "deploy", "docker-compose.yml"];
 
@@ -99,7 +105,7 @@ fn the_files_of_deployment_are_valid_and_keep_the_rules() {
         Err(reason) => return skip(name, &reason),
     };
 
-    let output = checked(&python, &repository());
+    let output = checked(&python, &repository()).output().unwrap();
 
     assert!(output.status.success(), "{}", text_of(&output));
 }
@@ -113,6 +119,7 @@ fn each_mistake_in_the_files_of_deployment_is_named() {
     };
     let compose = "docker-compose.yml";
     let deployment = "deploy/kubernetes/base/deployment.yaml";
+    let monitor = "deploy/kubernetes/monitored/service-monitor.yaml";
     let sources = "deploy/grafana/provisioning/datasources/datasources.yml";
     let planted = [
         (
@@ -171,6 +178,12 @@ fn each_mistake_in_the_files_of_deployment_is_named() {
             "gatewayz-catalogue is not made",
         ),
         (
+            monitor,
+            "interval: 15s",
+            "interval: 15s\n      scrapeIntervals: 15s",
+            ".spec.endpoints[0].scrapeIntervals is unknown",
+        ),
+        (
             "deploy/railway/railway.toml",
             "= 40",
             "= \"40\"",
@@ -207,7 +220,7 @@ fn each_mistake_in_the_files_of_deployment_is_named() {
         fs::write(checkout.path().join(file), text.replace(good, bad)).unwrap();
     }
 
-    let output = checked(&python, checkout.path());
+    let output = checked(&python, checkout.path()).output().unwrap();
 
     assert!(!output.status.success());
     let told = text_of(&output);
@@ -215,6 +228,22 @@ fn each_mistake_in_the_files_of_deployment_is_named() {
         let is_named = told.lines().any(|line| line.contains(message));
         assert!(is_named, "{bad} in {file}: {told}");
     }
+}
+
+#[test]
+fn kubectl_builds_each_overlay_into_objects_that_a_cluster_takes() {
+    let name = "kubectl_builds_each_overlay_into_objects_that_a_cluster_takes";
+    let Some(kubectl) = tools::program("kubectl") else {
+        return skip(name, "kubectl is not installed");
+    };
+    let python = match tools::python_with(&PACKAGES) {
+        Ok(python) => python,
+        Err(reason) => return skip(name, &reason),
+    };
+
+    let output = checked(&python, &repository()).arg(kubectl).output().unwrap();
+
+    assert!(output.status.success(), "{}", text_of(&output));
 }
 
 #[test]
@@ -233,9 +262,12 @@ fn prometheus_takes_its_configuration_and_rules() {
     assert!(output.status.success(), "{}", text_of(&output));
 }
 
-fn checked(python: &Path, checkout: &Path) -> Output {
-    let script = repository().join("deploy/tests/check.py");
-    Command::new(python).arg(script).arg(checkout).output().unwrap()
+fn checked(python: &Path, checkout: &Path) -> Command {
+    let mut command = Command::new(python);
+    command
+        .arg(repository().join("deploy/tests/check.py"))
+        .arg(checkout);
+    command
 }
 
 fn text_of(output: &Output) -> String {

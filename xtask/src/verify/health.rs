@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use super::service::sample;
+use super::service::{SELF_TEST, sample};
 use super::{Cross, Run, Tick, loki, tempo};
 
 const HEALTH: &str = "/api/instrumentation/health";
 const METRICS_HEALTH: &str = "/api/metrics/health";
-const SELF_TEST: &str = "/api/metrics/test";
 
 /// Health is healthy, and each way out that it calls healthy delivers; the service's own test succeeds.
 pub(super) fn is_true(run: &Run) -> Tick {

@@ -13,6 +13,8 @@ use crate::http::{Fault, Server};
 
 /// Requests of the mix, enough for each rate of the panels to be above zero.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// The service's own tests, which call its own model: one before each scrape, and few of the ten a minute.
+const SELF_TESTS: Duration = Duration::from_secs(14);
 /// The mix; the route of [`sample`] is not in it, so that the exemplar of a sample stays.
 const MIX: [&str; 5] = [
     "/health",
@@ -22,6 +24,7 @@ const MIX: [&str; 5] = [
     "/verify/no-such-page",
 ];
 const SAMPLE_PATH: &str = "/";
+pub(super) const SELF_TEST: &str = "/api/metrics/test";
 
 /// What the service calls itself, and its queries.
 #[derive(Debug)]
@@ -29,9 +32,28 @@ pub(super) struct Service {
     /// As it stands inside the quotes of a query; so does the next.
     pub(super) app_name: String,
     pub(super) service_name: String,
-    pub(super) panels: Vec<Query>,
+    pub(super) panels: Vec<Panel>,
     pub(super) loki_queries: Vec<Query>,
     pub(super) tempo_queries: Vec<Query>,
+    /// Whether it makes calls of its own model for us; an admin key may be missing or wrong.
+    pub(super) tests_itself: bool,
+}
+
+/// One query of a panel.
+#[derive(Debug)]
+pub(super) struct Panel {
+    pub(super) query: Query,
+    pub(super) datasource: Datasource,
+    /// Uid of the dashboard.
+    pub(super) dashboard: String,
+}
+
+/// Where a query is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Datasource {
+    Prometheus,
+    Loki,
+    Tempo,
 }
 
 /// One query of `/api/metrics/grafana-queries`.
@@ -73,20 +95,26 @@ impl Service {
             server.successful(path, &[])?;
         }
         let told = server.json(QUERIES, &[])?;
-        let queries = |key, inner: fn(&Value) -> Option<&str>| {
-            let members = told.get(key).and_then(Value::as_object);
-            members
-                .and_then(|members| read(members, inner))
-                .ok_or_else(|| server.foreign(QUERIES))
-        };
+        let members = |key| told.get(key).and_then(Value::as_object);
+        let foreign = || server.foreign(QUERIES);
+        let queries = |key| members(key).and_then(|all| read(all, query)).ok_or_else(foreign);
         Ok(Self {
             app_name,
             service_name,
-            panels: queries("panels", |panel| panel.get("query")?.as_str())?,
-            loki_queries: queries("loki_queries", Value::as_str)?,
-            tempo_queries: queries("tempo_queries", Value::as_str)?,
+            panels: members("panels")
+                .and_then(|all| read(all, panel))
+                .ok_or_else(foreign)?,
+            loki_queries: queries("loki_queries")?,
+            tempo_queries: queries("tempo_queries")?,
+            tests_itself: server.has_credentials() && tests_itself(server),
         })
     }
+}
+
+fn tests_itself(server: &Server) -> bool {
+    server
+        .post(SELF_TEST, "")
+        .is_ok_and(|answer| answer.status == 200)
 }
 
 /// The inside of a double-quoted text, the same in all three languages.
@@ -94,15 +122,33 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-fn read(members: &Map<String, Value>, inner: fn(&Value) -> Option<&str>) -> Option<Vec<Query>> {
-    let query = |(key, value): (&String, &Value)| {
-        Some(Query {
-            key: key.clone(),
-            text: inner(value)?.to_owned(),
-        })
-    };
-    let queries: Vec<Query> = members.iter().map(query).collect::<Option<_>>()?;
-    (!queries.is_empty()).then_some(queries)
+/// Every member as `one` reads it; `None` without any, or when one cannot be read.
+fn read<T>(members: &Map<String, Value>, one: fn(&str, &Value) -> Option<T>) -> Option<Vec<T>> {
+    let all: Vec<T> = members
+        .iter()
+        .map(|(key, value)| one(key, value))
+        .collect::<Option<_>>()?;
+    (!all.is_empty()).then_some(all)
+}
+
+fn query(key: &str, text: &Value) -> Option<Query> {
+    Some(Query {
+        key: key.to_owned(),
+        text: text.as_str()?.to_owned(),
+    })
+}
+
+fn panel(key: &str, panel: &Value) -> Option<Panel> {
+    Some(Panel {
+        query: query(key, panel.get("query")?)?,
+        datasource: match panel.get("datasource")?.as_str()? {
+            "prometheus" => Datasource::Prometheus,
+            "loki" => Datasource::Loki,
+            "tempo" => Datasource::Tempo,
+            _ => return None,
+        },
+        dashboard: panel.get("dashboard")?.as_str()?.to_owned(),
+    })
 }
 
 /// Makes one sampled request with a trace id of our own.
@@ -131,13 +177,18 @@ pub(super) fn sample(server: &Server) -> Result<Sample, Cross> {
 impl Traffic {
     /// # Errors
     /// When no thread can be started.
-    pub(super) fn start(server: &Server) -> Result<Self> {
+    pub(super) fn start(server: &Server, with_self_tests: bool) -> Result<Self> {
         let server = server.clone();
         let (stop, stopped) = mpsc::channel();
         let make = move || {
+            let mut next_self_test = with_self_tests.then(|| Instant::now() + SELF_TESTS);
             for path in MIX.into_iter().cycle() {
                 // What goes wrong here shows in the checks; the answer is of no use.
                 let _ = server.answer(path, &[], &[]);
+                if next_self_test.is_some_and(|due| due <= Instant::now()) {
+                    // A key that is refused is not presented again: each time counts as an attack.
+                    next_self_test = tests_itself(&server).then(|| Instant::now() + SELF_TESTS);
+                }
                 if stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }

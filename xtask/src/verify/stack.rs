@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::{Host, Url};
 
 use super::{Cross, Options, Tick};
-use crate::http::{Authorization, Server, variable};
+use crate::http::{Authorization, Fault, Server, variable};
 
 /// Largest difference between two clocks; `Date` has whole seconds.
 const SKEW: Duration = Duration::from_secs(5);
@@ -27,6 +27,8 @@ pub(super) struct Stack {
 /// Where a program tells its version, and the oldest that does what is needed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Oldest {
+    /// What says where the program is.
+    option: &'static str,
     path: &'static str,
     pointer: &'static str,
     version: (u32, u32),
@@ -34,30 +36,35 @@ pub(super) struct Oldest {
 }
 
 const SERVICE: Oldest = Oldest {
+    option: "--base-url",
     path: "/",
     pointer: "/version",
     version: (0, 1),
     because: "it has the endpoints that are asked",
 };
 const PROMETHEUS: Oldest = Oldest {
+    option: "--prometheus",
     path: "/api/v1/status/buildinfo",
     pointer: "/data/version",
     version: (2, 42),
     because: "older ones are not tried with these queries",
 };
 const LOKI: Oldest = Oldest {
+    option: "--loki",
     path: "/loki/api/v1/status/buildinfo",
     pointer: "/version",
     version: (3, 0),
     because: "it takes structured metadata",
 };
 const TEMPO: Oldest = Oldest {
+    option: "--tempo",
     path: "/api/status/buildinfo",
     pointer: "/version",
     version: (2, 0),
     because: "it knows TraceQL",
 };
 const GRAFANA: Oldest = Oldest {
+    option: "--grafana",
     path: "/api/health",
     pointer: "/version",
     version: (10, 0),
@@ -117,7 +124,9 @@ impl Stack {
 
 /// Whether a program answers as itself, is new enough, and agrees about the time.
 pub(super) fn probe(server: &Server, oldest: Oldest) -> Tick {
-    let answer = server.answer(oldest.path, &[], &[])?;
+    let answer = server
+        .answer(oldest.path, &[], &[])
+        .map_err(|fault| with_advice(&fault, oldest.option))?;
     match answer.status {
         200..300 => {}
         404 => return Err(server.foreign(oldest.path).into()),
@@ -146,6 +155,18 @@ pub(super) fn probe(server: &Server, oldest: Oldest) -> Tick {
         return Err(Cross::new(skew));
     }
     Ok(version.to_owned())
+}
+
+/// The same, and what a user may do about it.
+fn with_advice(fault: &Fault, option: &str) -> Cross {
+    match fault {
+        Fault::Unreachable { .. } => Cross::new(format_args!(
+            "{fault}; start it (docker compose up -d --wait), or say where it is with {option}"
+        )),
+        Fault::Slow { .. } | Fault::Credentials { .. } | Fault::Status { .. } | Fault::Foreign { .. } => {
+            Cross::new(fault)
+        }
+    }
 }
 
 fn major_minor(version: &str) -> Option<(u32, u32)> {

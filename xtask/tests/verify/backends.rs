@@ -245,7 +245,8 @@ fn instant_query(query: &str, scraped: &[Served], shared: &Shared) -> Reply {
     let is_empty = !is_scraped(shared)
         || scraped.is_empty()
         || query.contains("fastapi_exceptions_total")
-        || (query.contains("process_cpu") && shared.is(Planted::NoCpu));
+        || (query.contains("process_cpu") && shared.is(Planted::NoCpu))
+        || (query.contains("model_inference") && shared.is(Planted::NoInference));
     let value = match query {
         query if query.starts_with("rate(sum") && shared.is(Planted::NanAverage) => "NaN".to_owned(),
         _ => count.to_string(),

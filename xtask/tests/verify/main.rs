@@ -78,6 +78,7 @@ const PANELS: &str = "All 8 panels display data";
 const UPDATES: &str = "Metrics update every 15 seconds";
 const STREAMS: &str = "Logger stream shows real-time logs";
 const CORRELATION: &str = "Trace-log correlation working";
+const OTHERS: &str = "Other dashboards display data";
 const HEALTH: &str = "Health tells the truth";
 
 #[test]
@@ -104,6 +105,7 @@ fn a_service_that_is_down_is_told_and_the_backends_are_checked_all_the_same() {
             UPDATES,
             STREAMS,
             CORRELATION,
+            OTHERS,
             HEALTH,
         ],
         "✗ Service: Service is not reachable at http://127.0.0.1:",
@@ -123,7 +125,7 @@ fn a_loki_that_is_down_crosses_what_needs_it_alone() {
             CORRELATION,
             HEALTH,
         ],
-        "✗ Loki: Loki is not reachable at http://127.0.0.1:",
+        "start it (docker compose up -d --wait), or say where it is with --loki",
     );
 }
 
@@ -131,7 +133,7 @@ fn a_loki_that_is_down_crosses_what_needs_it_alone() {
 fn a_tempo_that_does_not_answer_is_told_as_slow() {
     check(
         Planted::TempoHangs,
-        &["Tempo", RECEIVING, DATASOURCES, CORRELATION, HEALTH],
+        &["Tempo", RECEIVING, DATASOURCES, CORRELATION, OTHERS, HEALTH],
         "✗ Tempo: Tempo did not answer /api/status/buildinfo within 3 s",
     );
 }
@@ -198,7 +200,7 @@ fn something_else_on_the_port_is_told() {
 fn an_empty_prometheus_is_told() {
     check(
         Planted::EmptyPrometheus,
-        &[SCRAPING, PANELS, UPDATES, CORRELATION],
+        &[SCRAPING, PANELS, UPDATES, CORRELATION, OTHERS],
         "Prometheus has no targets at all; is prom.yml loaded?",
     );
 }
@@ -207,7 +209,7 @@ fn an_empty_prometheus_is_told() {
 fn a_target_that_is_down_is_told_with_prometheus_own_reason() {
     check(
         Planted::TargetDown,
-        &[SCRAPING, PANELS, UPDATES, CORRELATION],
+        &[SCRAPING, PANELS, UPDATES, CORRELATION, OTHERS],
         "is down: data does not end with # EOF",
     );
 }
@@ -241,6 +243,15 @@ fn a_panel_of_nothing_but_nan_has_no_data() {
         Planted::NanAverage,
         &[PANELS],
         "no data for average_response_time",
+    );
+}
+
+#[test]
+fn a_panel_of_another_dashboard_without_data_is_named() {
+    check(
+        Planted::NoInference,
+        &[OTHERS],
+        "2 of 3 queries return data; no data for model_inference_rate",
     );
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::backends;
 use crate::fake::{Fake, Reply, Request, nobody};
@@ -40,6 +40,7 @@ pub(crate) enum Planted {
     NoTempoSource,
     LokiSourceBroken,
     PanelMissing,
+    NoInference,
 }
 
 pub(crate) struct Stack {
@@ -137,12 +138,21 @@ fn page(request: &Request, shared: &Shared, trace_id: &str) -> Reply {
         }
         ("GET", "/api/metrics/grafana-queries") => Reply::json(&json!({
             "panels": {
-                "total_requests": { "query": r#"sum(increase(fastapi_requests_total{app_name="gatewayz"}[1h]))"# },
-                "average_response_time": { "query": "rate(sum[5m]) / rate(count[5m])" },
-                "cpu_usage": { "query": "rate(process_cpu_seconds_total[5m])" },
-                "memory_usage": { "query": "process_resident_memory_bytes" },
-                "exceptions": { "query": "sum(increase(fastapi_exceptions_total[1h]))" },
-                "logger_stream": { "query": r#"{service="gatewayz-api"}"# },
+                "total_requests": panel(
+                    "prometheus", "fastapi", r#"sum(increase(fastapi_requests_total{app_name="gatewayz"}[1h]))"#,
+                ),
+                "average_response_time": panel("prometheus", "fastapi", "rate(sum[5m]) / rate(count[5m])"),
+                "cpu_usage": panel("prometheus", "fastapi", "rate(process_cpu_seconds_total[5m])"),
+                "memory_usage": panel("prometheus", "fastapi", "process_resident_memory_bytes"),
+                "exceptions": panel("prometheus", "fastapi", "sum(increase(fastapi_exceptions_total[1h]))"),
+                "logger_stream": panel("loki", "fastapi", r#"{service="gatewayz-api"}"#),
+                "model_inference_rate": panel(
+                    "prometheus", "inference", "rate(model_inference_requests_total[5m])",
+                ),
+                "provider_traces": panel(
+                    "tempo", "inference", r#"{ resource.service.name = "gatewayz-api" && kind = client }"#,
+                ),
+                "telemetry_queue_share": panel("prometheus", "telemetry", "telemetry_exporter_queue_size_bytes"),
             },
             "loki_queries": {
                 "all_logs": r#"{service="gatewayz-api"}"#,
@@ -168,6 +178,10 @@ fn page(request: &Request, shared: &Shared, trace_id: &str) -> Reply {
         ("POST", "/api/metrics/test") => Reply::text(401, r#"{"detail":"Send the admin key."}"#),
         _ => Reply::not_found(),
     }
+}
+
+fn panel(datasource: &str, dashboard: &str, query: &str) -> Value {
+    json!({ "query": query, "datasource": datasource, "dashboard": format!("gatewayz-{dashboard}") })
 }
 
 fn has_admin_key(request: &Request) -> bool {
