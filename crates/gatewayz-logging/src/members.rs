@@ -27,7 +27,7 @@ impl Members {
     /// A whole number.
     pub fn integer(&mut self, name: &'static str, value: u64) {
         self.member(name, |out| {
-            out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes())
+            out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         });
     }
 

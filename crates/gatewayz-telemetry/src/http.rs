@@ -11,10 +11,12 @@ mod method;
 mod middleware;
 mod payload;
 mod wall_clock;
+mod worker;
 
 pub(crate) use families::{FAMILIES, register_info};
 pub(crate) use head::RequestHead;
 pub(crate) use in_flight::Recorder;
+pub(crate) use worker::InFlightCounts;
 
 pub use families::REQUESTS;
 pub use fields::RequestFields;

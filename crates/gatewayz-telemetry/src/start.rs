@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gatewayz_delivery::{Flushed, Status};
@@ -16,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::deliveries::{deliver_loki, deliver_otlp, deliver_stdout};
 use crate::facts::FACTS;
 use crate::health::SignalHealth;
-use crate::http::{Recorder, RequestTelemetry};
+use crate::http::{InFlightCounts, Recorder, RequestTelemetry};
 use crate::loki_lines::LokiLines;
 use crate::self_metrics::{Deliveries, register};
 use crate::settings::TelemetrySettings;
@@ -177,7 +177,7 @@ impl Telemetry {
             log,
             tracer,
             silent_routes: settings.silent_routes,
-            in_flight: AtomicUsize::new(0),
+            in_flight: InFlightCounts::default(),
         });
         Ok(Self(Arc::new(Inner {
             registry,
@@ -247,7 +247,7 @@ impl Telemetry {
     /// Requests that have begun and have no outcome yet.
     #[must_use]
     pub fn requests_in_flight(&self) -> usize {
-        self.0.recorder.in_flight.load(Ordering::Acquire)
+        self.0.recorder.in_flight.total()
     }
 
     /// A server that is stopped may still be dropping requests on its workers; each leaves its signals then.

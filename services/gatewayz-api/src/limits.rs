@@ -66,7 +66,8 @@ where
         match violation(&request) {
             Some(problem) => Either::Left(ready(Ok(refuse(request, problem)))),
             None => {
-                let endless = request.headers().contains_key(TRANSFER_ENCODING);
+                let has_body = !matches!(request.parts().1, Payload::None);
+                let endless = has_body && request.headers().contains_key(TRANSFER_ENCODING);
                 Either::Right(Within {
                     future: self.inner.call(request),
                     endless,

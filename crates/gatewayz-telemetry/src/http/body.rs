@@ -1,5 +1,6 @@
 //! The response body on its way out: the request ends with its last byte.
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,24 +22,37 @@ pin_project_lite::pin_project! {
     /// Watches a body and ends its request.
     pub struct ObservedBody<B> {
         #[pin]
-        body: B,
+        content: Content<B>,
         end: BodyEnd,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = ContentProjection]
+    enum Content<B> {
+        // Most bodies are: there is no code of others to be run with a guard for each of their parts.
+        Whole { bytes: Bytes },
+        Parts { #[pin] body: B },
     }
 }
 
 /// Ends the request when the body is dropped, complete or not.
 pub(crate) struct BodyEnd {
-    in_flight: Option<InFlight>,
+    in_flight: Option<Box<InFlight>>,
     status_code: u16,
     size: BodySize,
 }
 
 impl<B: MessageBody> ObservedBody<B> {
     /// `in_flight` is `None` for requests that leave no signal.
-    pub(crate) fn new(body: B, status_code: u16, in_flight: Option<InFlight>) -> Self {
+    pub(crate) fn new(body: B, status_code: u16, in_flight: Option<Box<InFlight>>) -> Self {
         let size = body.size();
+        let content = match body.try_into_bytes() {
+            Ok(bytes) => Content::Whole { bytes },
+            Err(body) => Content::Parts { body },
+        };
         Self {
-            body,
+            content,
             end: BodyEnd {
                 in_flight,
                 status_code,
@@ -49,6 +63,17 @@ impl<B: MessageBody> ObservedBody<B> {
 }
 
 impl BodyEnd {
+    /// Counts a part on its way; an empty one is the end.
+    fn part(&mut self, bytes: Bytes) -> Option<Bytes> {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.bytes_out += bytes.len() as u64;
+            if bytes.is_empty() {
+                in_flight.finish(self.status_code, None);
+            }
+        }
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
     fn is_complete(&self, sent: u64) -> bool {
         match self.size {
             BodySize::None => true,
@@ -79,15 +104,20 @@ where
     type Error = Error;
 
     fn size(&self) -> BodySize {
-        self.body.size()
+        self.end.size
     }
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let this = self.project();
-        let Some(in_flight) = &mut this.end.in_flight else {
-            return this.body.poll_next(context).map_err(Into::into);
+        let body = match this.content.project() {
+            ContentProjection::Parts { body } => body,
+            ContentProjection::Whole { bytes } => {
+                return Poll::Ready(this.end.part(mem::take(bytes)).map(Ok));
+            }
         };
-        let body = this.body;
+        let Some(in_flight) = &mut this.end.in_flight else {
+            return body.poll_next(context).map_err(Into::into);
+        };
         let polled = in_request(&mut in_flight.current, || {
             guarded(|| catch_unwind(AssertUnwindSafe(|| body.poll_next(context))))
         });

@@ -86,16 +86,17 @@ impl Routes {
         if in_flight.expects(request.path(), request.match_info()) {
             return None;
         }
+        let recorder = &in_flight.worker().recorder;
         let expected = in_flight.template();
         let template = request.match_pattern();
         if template.as_deref() == expected {
             return None;
         }
         let route = match &template {
-            Some(template) => self.route(template, in_flight.recorder()),
+            Some(template) => self.route(template, recorder),
             None => Rc::clone(&self.unmatched),
         };
-        route.method(method::index(request.method()), in_flight.recorder())
+        route.method(method::index(request.method()), recorder)
     }
 
     fn route(&self, template: &str, recorder: &Recorder) -> Rc<Route> {

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::Instant;
 
+use actix_web::HttpRequest;
 use actix_web::dev::{Path, Url};
+use actix_web::http::header::HeaderValue;
 use gatewayz_logging::{LogLayer, RequestLine};
 use gatewayz_metrics::{Exemplar, Registry};
 use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, id};
@@ -14,6 +14,7 @@ use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, 
 use super::handles::MethodHandles;
 use super::head::RequestHead;
 use super::payload::CountedPayload;
+use super::worker::{InFlightCounts, Worker};
 use crate::outcome::{Exception, RequestOutcome};
 
 /// Status of a request whose client left before the last byte.
@@ -27,12 +28,12 @@ pub(crate) struct Recorder {
     pub(crate) tracer: Tracer,
     pub(crate) silent_routes: Vec<&'static str>,
     /// Requests without an outcome.
-    pub(crate) in_flight: AtomicUsize,
+    pub(crate) in_flight: InFlightCounts,
 }
 
 /// A request being served. It ends exactly once: by [`InFlight::finish`], or as 499 when it is dropped before.
 pub(crate) struct InFlight {
-    recorder: Arc<Recorder>,
+    worker: Rc<Worker>,
     handles: Rc<MethodHandles>,
     /// Handles of the route that answered; `None` while it is the expected one.
     answered: Option<Rc<MethodHandles>>,
@@ -43,26 +44,29 @@ pub(crate) struct InFlight {
     started: Instant,
     start_unix_nanos: u64,
     payload: CountedPayload,
+    /// The caller's request id; the trace id stands in for it.
+    pub(crate) request_id: Option<HeaderValue>,
     pub(crate) bytes_out: u64,
     finished: bool,
 }
 
 impl InFlight {
     pub(crate) fn begin(
-        recorder: Arc<Recorder>,
+        worker: Rc<Worker>,
         handles: Rc<MethodHandles>,
         span: Arc<ServerSpan<RequestHead>>,
         started: Instant,
         start_unix_nanos: u64,
         payload: CountedPayload,
+        request_id: Option<HeaderValue>,
     ) -> Self {
-        recorder.in_flight.fetch_add(1, Relaxed);
+        worker.began();
         if let Some(in_progress) = &handles.in_progress {
             in_progress.increment();
         }
         let current: Arc<ServerSpan> = Arc::<ServerSpan<RequestHead>>::clone(&span);
         Self {
-            recorder,
+            worker,
             handles,
             answered: None,
             trace_id_hex: id::trace_id_hex(span.identity().context.trace_id),
@@ -71,6 +75,7 @@ impl InFlight {
             started,
             start_unix_nanos,
             payload,
+            request_id,
             bytes_out: 0,
             finished: false,
         }
@@ -91,13 +96,13 @@ impl InFlight {
         &self.span.attachment().endpoint
     }
 
-    pub(crate) fn recorder(&self) -> &Recorder {
-        &self.recorder
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
     }
 
-    /// Tells which route answered, if it is not the expected one.
-    pub(crate) fn routed(&mut self, answered: Option<Rc<MethodHandles>>) {
-        self.answered = answered;
+    /// Takes the route that answered, if it is not the expected one.
+    pub(crate) fn routed(&mut self, request: &HttpRequest) {
+        self.answered = self.worker.routes.learn(request, self);
     }
 
     /// The trace id in hexadecimal, for headers and lines.
@@ -123,11 +128,11 @@ impl InFlight {
             exception,
         };
         self.record(&outcome, handles, duration_nanos);
-        self.recorder.in_flight.fetch_sub(1, Release);
+        self.worker.ended();
     }
 
     fn record(&self, outcome: &RequestOutcome<'_>, handles: &MethodHandles, duration_nanos: u64) {
-        let recorder = &*self.recorder;
+        let recorder = &*self.worker.recorder;
         let prepared = handles.prepared(outcome.status_code, recorder);
         let identity = self.span.identity();
         let trace_id = identity.context.trace_id.to_bytes();

@@ -1,6 +1,7 @@
 //! Finds a path's template among those already seen, in time that does not grow with their number.
 
 use std::collections::HashMap;
+use std::ptr;
 
 /// Templates and a value for each.
 pub(crate) struct Matcher<T> {
@@ -11,7 +12,7 @@ pub(crate) struct Matcher<T> {
 
 struct Node<T> {
     /// Sorted by segment.
-    literals: Vec<(Box<str>, Node<T>)>,
+    literals: Vec<(Box<[u8]>, Node<T>)>,
     parameter: Option<Box<Node<T>>>,
     value: Option<T>,
 }
@@ -31,7 +32,7 @@ impl<T> Matcher<T> {
         if !self.others.is_empty() {
             return None;
         }
-        self.root.find(path.strip_prefix('/')?)
+        self.root.find(path.as_bytes().strip_prefix(b"/")?)
     }
 
     /// The value of one template.
@@ -44,7 +45,7 @@ impl<T> Matcher<T> {
             node = if is_parameter(segment) {
                 node.parameter.as_deref()?
             } else {
-                node.literal(segment)?
+                node.literal(segment.as_bytes())?
             };
         }
         node.value.as_ref()
@@ -60,7 +61,7 @@ impl<T> Matcher<T> {
             node = if is_parameter(segment) {
                 node.parameter.get_or_insert_with(|| Box::new(Node::new()))
             } else {
-                node.literal_mut(segment)
+                node.literal_mut(segment.as_bytes())
             };
         }
         node.value = Some(value);
@@ -76,7 +77,7 @@ impl<T> Node<T> {
         }
     }
 
-    fn find(&self, path: &str) -> Option<&T> {
+    fn find(&self, path: &[u8]) -> Option<&T> {
         let (segment, rest) = first_segment(path);
         let go_on = |node| match rest {
             Some(rest) => Self::find(node, rest),
@@ -90,7 +91,7 @@ impl<T> Node<T> {
         })
     }
 
-    fn literal(&self, segment: &str) -> Option<&Self> {
+    fn literal(&self, segment: &[u8]) -> Option<&Self> {
         let index = self
             .literals
             .binary_search_by(|(literal, _)| (**literal).cmp(segment))
@@ -98,7 +99,7 @@ impl<T> Node<T> {
         self.literals.get(index).map(|(_, node)| node)
     }
 
-    fn literal_mut(&mut self, segment: &str) -> &mut Self {
+    fn literal_mut(&mut self, segment: &[u8]) -> &mut Self {
         let found = self
             .literals
             .binary_search_by(|(literal, _)| (**literal).cmp(segment));
@@ -129,23 +130,18 @@ fn is_parameter(segment: &str) -> bool {
 
 /// A template taken apart, to tell cheaply whether the router took it.
 #[derive(Default)]
-pub(crate) struct Shape(Vec<Segment>);
-
-enum Segment {
-    Literal(Box<str>),
-    Parameter(Box<str>),
-}
+pub(crate) struct Shape(Vec<Option<Box<str>>>);
 
 impl Shape {
     pub(crate) fn of(template: &str) -> Self {
-        let segment = |text: &str| match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            Some(name) => Segment::Parameter(name.into()),
-            None => Segment::Literal(text.into()),
+        let parameter = |segment: &str| {
+            let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+            Some(name.into())
         };
-        Self(template.split('/').map(segment).collect())
+        Self(template.split('/').map(parameter).collect())
     }
 
-    /// Whether the router took exactly this template for `path`, told by the parameters it found.
+    /// Whether the router took exactly this template for `path`, which it fits, told by the parameters it found.
     ///
     /// Two templates of whole segments that fit one path differ in where their parameters stand, so equal names with
     /// equal values in equal places are the same template. `false` may be wrong, `true` is not.
@@ -154,16 +150,18 @@ impl Shape {
         path: &str,
         mut parameters: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> bool {
-        let mut rest = Some(path);
-        for segment in &self.0 {
+        let mut rest = Some(path.as_bytes());
+        for parameter in &self.0 {
             let Some(path) = rest else { return false };
             let (taken, after) = first_segment(path);
             rest = after;
-            let fits = match segment {
-                Segment::Literal(literal) => **literal == *taken,
-                Segment::Parameter(name) => parameters.next() == Some((name, taken)),
+            let Some(name) = parameter else { continue };
+            let Some((found, value)) = parameters.next() else {
+                return false;
             };
-            if !fits {
+            // Both values are parts of one path as a rule, and then the place tells without a look at the text.
+            let is_same = ptr::eq(value.as_bytes(), taken) || value.as_bytes() == taken;
+            if !is_same || *found != **name {
                 return false;
             }
         }
@@ -172,9 +170,9 @@ impl Shape {
 }
 
 /// The path up to its first slash, and what is behind it.
-fn first_segment(path: &str) -> (&str, Option<&str>) {
+fn first_segment(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     // Paths are short; searching them byte by byte beats a search made for long texts.
-    let end = path.bytes().position(|byte| byte == b'/');
+    let end = path.iter().position(|byte| *byte == b'/');
     match end.and_then(|end| path.split_at_checked(end)) {
         Some((segment, rest)) => (segment, rest.get(1..)),
         None => (path, None),

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready as poll_ready};
 use std::time::Instant;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
@@ -17,12 +17,12 @@ use actix_web::{Error, HttpResponse};
 use gatewayz_tracing::{in_request, w3c};
 
 use super::body::ObservedBody;
-use super::handles::Routes;
 use super::head::RequestHead;
 use super::in_flight::{InFlight, Recorder};
 use super::method;
 use super::payload::CountedPayload;
 use super::wall_clock::wall_nanos;
+use super::worker::Worker;
 use crate::outcome::{Exception, ExceptionKind};
 use crate::panic::guarded;
 
@@ -80,9 +80,7 @@ where
     fn new_transform(&self, service: S) -> Self::Future {
         ready(Ok(RequestTelemetryService {
             inner: service,
-            recorder: Arc::clone(&self.recorder),
-            problem_page: self.problem_page,
-            routes: Rc::new(Routes::new()),
+            worker: Rc::new(Worker::new(Arc::clone(&self.recorder), self.problem_page)),
         }))
     }
 }
@@ -90,9 +88,7 @@ where
 /// One worker's middleware.
 pub struct RequestTelemetryService<S> {
     inner: S,
-    recorder: Arc<Recorder>,
-    problem_page: ProblemPage,
-    routes: Rc<Routes>,
+    worker: Rc<Worker>,
 }
 
 impl<S, B> Service<ServiceRequest> for RequestTelemetryService<S>
@@ -110,16 +106,17 @@ where
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let started = Instant::now();
         let start_unix_nanos = wall_nanos(started);
-        let route = self.routes.expect(&request, &self.recorder);
+        let Worker { recorder, routes, .. } = &*self.worker;
+        let route = routes.expect(&request, recorder);
         let handles = if route.silent {
             None
         } else {
-            route.method(method::index(request.method()), &self.recorder)
+            route.method(method::index(request.method()), recorder)
         };
         let Some(handles) = handles else {
             return Answer {
                 future: self.inner.call(request),
-                observed: None,
+                in_flight: None,
             };
         };
 
@@ -131,28 +128,21 @@ where
             route: handles.template.clone(),
             fields: OnceLock::new(),
         };
-        let span = self
-            .recorder
-            .tracer
-            .server_span(remote_parent(request.headers()), started, head);
-        let mut in_flight = InFlight::begin(
-            Arc::clone(&self.recorder),
+        let parent = remote_parent(request.headers());
+        let span = recorder.tracer.server_span(parent, started, head);
+        let mut in_flight = Box::new(InFlight::begin(
+            Rc::clone(&self.worker),
             handles,
             span,
             started,
             start_unix_nanos,
             payload,
-        );
-        let future = in_request(&mut in_flight.current, || self.inner.call(request));
-        let observed = Observed {
-            in_flight,
             request_id,
-            problem_page: self.problem_page,
-            routes: Rc::clone(&self.routes),
-        };
+        ));
+        let future = in_request(&mut in_flight.current, || self.inner.call(request));
         Answer {
             future,
-            observed: Some(observed),
+            in_flight: Some(in_flight),
         }
     }
 }
@@ -163,34 +153,24 @@ fn remote_parent(headers: &HeaderMap) -> Option<w3c::TraceContext> {
     w3c::extract(parents, headers.get_all(TRACESTATE).map(HeaderValue::as_bytes))
 }
 
-/// What a request's answer needs until its head is known.
-struct Observed {
-    in_flight: InFlight,
-    /// The caller's request id; the trace id stands in for it.
-    request_id: Option<HeaderValue>,
-    problem_page: ProblemPage,
-    routes: Rc<Routes>,
+/// Adds the ids to the head of an answer.
+fn mark(in_flight: &mut InFlight, headers: &mut HeaderMap) {
+    let Ok(trace_id) = HeaderValue::from_bytes(in_flight.trace_id_hex()) else {
+        return;
+    };
+    let request_id = in_flight.request_id.take().unwrap_or_else(|| trace_id.clone());
+    headers.insert(X_TRACE_ID, trace_id);
+    headers.insert(X_REQUEST_ID, request_id);
 }
 
-impl Observed {
-    fn mark(&mut self, headers: &mut HeaderMap) {
-        let Ok(trace_id) = HeaderValue::from_bytes(self.in_flight.trace_id_hex()) else {
-            return;
-        };
-        let request_id = self.request_id.take().unwrap_or_else(|| trace_id.clone());
-        headers.insert(X_TRACE_ID, trace_id);
-        headers.insert(X_REQUEST_ID, request_id);
+/// Ends the request with an answer that no later body can change.
+fn fail(mut in_flight: Box<InFlight>, mut response: HttpResponse, exception: Option<&Exception>) -> Error {
+    mark(&mut in_flight, response.headers_mut());
+    if let BodySize::Sized(length) = response.body().size() {
+        in_flight.bytes_out = length;
     }
-
-    /// Ends the request with an answer that no later body can change.
-    fn fail(mut self, mut response: HttpResponse, exception: Option<&Exception>) -> Error {
-        self.mark(response.headers_mut());
-        if let actix_web::body::BodySize::Sized(length) = response.body().size() {
-            self.in_flight.bytes_out = length;
-        }
-        self.in_flight.finish(response.status().as_u16(), exception);
-        InternalError::from_response("answered by the request middleware", response).into()
-    }
+    in_flight.finish(response.status().as_u16(), exception);
+    InternalError::from_response("answered by the request middleware", response).into()
 }
 
 pin_project_lite::pin_project! {
@@ -198,7 +178,8 @@ pin_project_lite::pin_project! {
     pub struct Answer<F> {
         #[pin]
         future: F,
-        observed: Option<Observed>,
+        // Boxed, because an answer is moved often on its way out.
+        in_flight: Option<Box<InFlight>>,
     }
 }
 
@@ -214,29 +195,26 @@ where
         let this = self.project();
         let future = this.future;
         let poll = || guarded(|| catch_unwind(AssertUnwindSafe(|| future.poll(context))));
-        let caught = match this.observed {
-            Some(observed) => in_request(&mut observed.in_flight.current, poll),
+        let caught = match this.in_flight {
+            Some(in_flight) => in_request(&mut in_flight.current, poll),
             None => poll(),
         };
         let result = match caught {
             Ok(polled) => poll_ready!(polled),
-            Err(exception) => return Poll::Ready(Err(panicked(this.observed.take(), &exception))),
+            Err(exception) => return Poll::Ready(Err(panicked(this.in_flight.take(), &exception))),
         };
-        let observed = this.observed.take();
+        let mut in_flight = this.in_flight.take();
         Poll::Ready(match result {
             Ok(mut response) => {
                 let status_code = response.status().as_u16();
-                let in_flight = observed.map(|mut observed| {
-                    observed.mark(response.headers_mut());
-                    observed
-                        .in_flight
-                        .routed(observed.routes.learn(response.request(), &observed.in_flight));
-                    observed.in_flight
-                });
+                if let Some(in_flight) = &mut in_flight {
+                    mark(in_flight, response.headers_mut());
+                    in_flight.routed(response.request());
+                }
                 Ok(response.map_body(|_, body| ObservedBody::new(body, status_code, in_flight)))
             }
-            Err(error) => Err(match observed {
-                Some(observed) => refused(observed, &error),
+            Err(error) => Err(match in_flight {
+                Some(in_flight) => refused(in_flight, &error),
                 None => error,
             }),
         })
@@ -244,23 +222,23 @@ where
 }
 
 /// An inner middleware gave up with an `Err`; it is answered and counted like any response.
-fn refused(observed: Observed, error: &Error) -> Error {
+fn refused(in_flight: Box<InFlight>, error: &Error) -> Error {
     let response = error.error_response();
     let exception = response.status().is_server_error().then(|| Exception {
         kind: ExceptionKind::Error,
         message: error.to_string(),
     });
-    observed.fail(response, exception.as_ref())
+    fail(in_flight, response, exception.as_ref())
 }
 
-fn panicked(observed: Option<Observed>, exception: &Exception) -> Error {
+fn panicked(in_flight: Option<Box<InFlight>>, exception: &Exception) -> Error {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
-    match observed {
-        Some(observed) => {
-            let trace_id = observed.in_flight.trace_id_hex();
-            let trace_id = str::from_utf8(trace_id).unwrap_or_default();
-            let response = (observed.problem_page)(status, observed.in_flight.path(), trace_id);
-            observed.fail(response, Some(exception))
+    match in_flight {
+        Some(in_flight) => {
+            let problem_page = in_flight.worker().problem_page;
+            let trace_id = str::from_utf8(in_flight.trace_id_hex()).unwrap_or_default();
+            let response = problem_page(status, in_flight.path(), trace_id);
+            fail(in_flight, response, Some(exception))
         }
         // A silent route has no line of its own to tell it on.
         None => {
