@@ -58,17 +58,18 @@ enum Task {
     },
     /// Check the rules that no compiler checks: layers, file lengths, manifests, links, metric names.
     Tidy,
-    /// Write docs/CONFIGURATION.md, docs/METRICS.md and docs/openapi.json from the code.
+    /// Write docs/CONFIGURATION.md, docs/METRICS.md, docs/openapi.json and the dashboards from the code.
     Codegen {
         /// Write nothing; fail when a committed file differs from what the code says.
         #[arg(long)]
         check: bool,
     },
-    /// Measure what a request costs on top of bare actix-web, and the service at rest.
+    /// Measure what a request costs on top of bare actix-web, how that grows, and the service at rest.
     ///
     /// Workload W: GET /api/users/{id} on 32 keep-alive connections, one worker, release build, every request with
-    /// its metric, its JSON line on stdout and its span over OTLP/gRPC. Builds all peers first. Not a test: the
-    /// machine should have nothing else to do. Exits 1 when the service is above a limit or its signals disagree.
+    /// its metric, its JSON line on stdout and its span over OTLP/gRPC. Builds all peers first. The machine should
+    /// have nothing else to do; times that something else disturbed are shown and not judged. Exits 1 when a figure
+    /// is above its limit or signals disagree. docs/PERFORMANCE.md has the figures and how to read them.
     Bench(bench::Options),
     /// Make traffic, so that dashboards live: routes, mistakes, completions and streams at a steady rate.
     ///

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::command::{answers, command, show_and_keep, succeeds};
 use crate::steps::{Outcome, Report};
-use crate::{ci, scratch, tools};
+use crate::{bench, ci, scratch, tools};
 use counts::Counts;
 
 /// Runs everything and returns whether nothing failed.
@@ -26,12 +26,14 @@ pub(crate) fn test(root: &Path, install: bool, all: bool) -> Result<bool> {
     report.run("prometheus", || tools::prometheus(root, install));
     report.run("python", || tools::python_environment(root, install));
     report.run("node", || tools::node_packages(root, install));
+    report.run("valgrind", || tools::valgrind(root, install));
     // The tests that miss a tool skip themselves and are counted then.
     let missing_tools = report.skipped_count();
     ci::steps(&mut report, root, install);
 
     // Faults are measured on what is deployed; a debug build would be slower and larger than it.
     report.run("release", || build_release(root));
+    report.run("instructions", || instructions(root));
     let (python, node) = (tools::python(root), tools::node(root));
     let with_tools = |mut command: Command| {
         command.env("GATEWAYZ_SKIP_FILE", &skip_file);
@@ -78,6 +80,13 @@ fn build_release(root: &Path) -> Result<Outcome> {
     );
     build.arg("--target-dir").arg(scratch(root));
     Ok(succeeds(&mut build)?.into())
+}
+
+fn instructions(root: &Path) -> Result<Outcome> {
+    match tools::valgrind(root, false)? {
+        Outcome::Skipped(reason) => Ok(Outcome::Skipped(reason)),
+        Outcome::Passed | Outcome::Failed => Ok(bench::instruction_gate(root, &scratch(root))?.into()),
+    }
 }
 
 fn release_binary(root: &Path) -> PathBuf {

@@ -17,6 +17,7 @@ pub(crate) use python::{python, python_environment};
 
 const DENY_INSTALL: [&str; 5] = ["install", "cargo-deny", "--locked", "--version", "0.20.2"];
 const PROMETHEUS_INSTALL: [&str; 4] = ["install", "-y", "--no-install-recommends", "prometheus"];
+const VALGRIND_INSTALL: [&str; 4] = ["install", "-y", "--no-install-recommends", "valgrind"];
 
 /// Why cargo-deny cannot run; `None` when it is there, after its installation if that was asked for.
 ///
@@ -46,23 +47,42 @@ pub(crate) fn prometheus(root: &Path, install: bool) -> Result<Outcome> {
     if has_prometheus() {
         return Ok(Outcome::Passed);
     }
-    let by_hand = format!("apt-get update && apt-get {}", PROMETHEUS_INSTALL.join(" "));
-    if !install {
-        return Ok(Outcome::Skipped(format!(
-            "prometheus or promtool is missing: {by_hand}"
-        )));
-    }
-    if !is_debian_root() {
-        return Ok(Outcome::Skipped(format!(
-            "not root on Debian; install by hand: {by_hand}"
-        )));
-    }
-    let installed = apt(root, &["update"])? && apt(root, &PROMETHEUS_INSTALL)?;
-    if !installed {
-        return Ok(Outcome::Skipped(format!("the installation failed: {by_hand}")));
+    let missing = install_package(root, install, "prometheus or promtool", &PROMETHEUS_INSTALL)?;
+    if let Some(reason) = missing {
+        return Ok(Outcome::Skipped(reason));
     }
     stop_prometheus_service(root);
     Ok(has_prometheus().into())
+}
+
+/// Finds `valgrind`, or installs it on Debian as root.
+///
+/// # Errors
+/// When the package manager cannot be started.
+pub(crate) fn valgrind(root: &Path, install: bool) -> Result<Outcome> {
+    if has_valgrind() {
+        return Ok(Outcome::Passed);
+    }
+    let missing = install_package(root, install, "valgrind", &VALGRIND_INSTALL)?;
+    Ok(missing.map_or_else(|| has_valgrind().into(), Outcome::Skipped))
+}
+
+/// Whether instructions can be counted.
+pub(crate) fn has_valgrind() -> bool {
+    answers("valgrind", &["--version"])
+}
+
+/// Installs a Debian package that `what` comes with; returns why that is not done, with what to do about it.
+fn install_package(root: &Path, install: bool, what: &str, arguments: &[&str]) -> Result<Option<String>> {
+    let by_hand = format!("apt-get update && apt-get {}", arguments.join(" "));
+    if !install {
+        return Ok(Some(format!("{what} is missing: {by_hand}")));
+    }
+    if !is_debian_root() {
+        return Ok(Some(format!("not root on Debian; install by hand: {by_hand}")));
+    }
+    let installed = apt(root, &["update"])? && apt(root, arguments)?;
+    Ok((!installed).then(|| format!("the installation failed: {by_hand}")))
 }
 
 fn has_prometheus() -> bool {

@@ -6,14 +6,21 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::{loki, otlp};
 
-use super::Scale;
-use super::processor::median_and_spread;
-use crate::command::{command, succeeds};
+use super::judge::{Measured, median_and_spread};
+use super::limits::{Figure, LOKI_1K, LOKI_10K, LOKI_50K, OTLP_1K, OTLP_10K, OTLP_50K};
+use super::progress::Progress;
+use super::report::Reading;
+use super::{Bench, Scale};
 
-const PACKAGE: &str = "delivery-cost";
-/// Most CPU time of one record.
-const MUST_MICROS: f64 = 2.0;
-const RATES: [u64; 3] = [1_000, 10_000, 50_000];
+pub(crate) const PACKAGE: &str = "delivery-cost";
+const FIGURES: [(Destination, u64, &Figure); 6] = [
+    (Destination::Loki, 1_000, &LOKI_1K),
+    (Destination::Otlp, 1_000, &OTLP_1K),
+    (Destination::Loki, 10_000, &LOKI_10K),
+    (Destination::Otlp, 10_000, &OTLP_10K),
+    (Destination::Loki, 50_000, &LOKI_50K),
+    (Destination::Otlp, 50_000, &OTLP_50K),
+];
 
 /// Records of one process at one rate.
 #[derive(Debug, Clone, Copy)]
@@ -32,55 +39,40 @@ enum Destination {
     Otlp,
 }
 
-/// Measures both destinations at each rate; `false` when one is above the limit or loses a record.
+/// Measures both destinations at each rate.
 ///
 /// # Errors
-/// When something cannot be built or a run fails.
-pub(crate) fn measure(root: &Path, target: &Path, scale: Scale) -> Result<bool> {
-    println!("\n.. build {PACKAGE}");
-    let mut build = command(
-        &root.join("xtask/bench-peers"),
-        "cargo",
-        &["build", "--release", "--package", PACKAGE],
-    );
-    build.arg("--target-dir").arg(target.join("bench-peers"));
-    ensure!(succeeds(&mut build)?, "build {PACKAGE}");
-    let (rounds, seconds) = match scale {
+/// When a run fails.
+pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
+    let (rounds, seconds) = match bench.scale {
         Scale::Quick => (1, 2),
-        Scale::Full => (3, 5),
+        Scale::Full => (3, 4),
     };
-    println!(
-        "\nCPU per record, from the queue to the answer ({rounds} rounds of {seconds} s, the pace itself taken off)"
-    );
-    let mut passed = true;
-    for per_second in RATES {
-        for destination in [Destination::Loki, Destination::Otlp] {
-            let mut costs = Vec::new();
-            let mut lost = 0;
-            for _ in 0..rounds {
-                let pace = run(target, Destination::None, per_second, seconds)?;
-                let run = run(target, destination, per_second, seconds)?;
-                costs.push(run.cpu_nanos.saturating_sub(pace.cpu_nanos) as f64 / 1e3 / run.records as f64);
-                lost += run.lost + run.records.saturating_sub(run.delivered + run.lost);
-            }
-            let (median, spread) = median_and_spread(costs);
-            let within = median <= MUST_MICROS && lost == 0;
-            println!(
-                "  {:<5} {per_second:>6}/s  {median:>5.2} us a {} (spread {:.0} %), {lost} lost   {}",
-                destination.name(),
-                destination.record(),
-                spread * 100.0,
-                if within {
-                    "within the limit"
-                } else {
-                    "ABOVE THE LIMIT"
-                }
-            );
-            passed &= within;
+    let progress = Progress::start(FIGURES.len() * rounds);
+    progress.say(&format!(
+        "CPU per record, from the queue to the answer ({rounds} rounds of {seconds} s, the pace itself taken off)"
+    ));
+    let mut reading = Reading::default();
+    for (destination, per_second, figure) in FIGURES {
+        let mut costs = Vec::new();
+        let mut lost = 0;
+        for round in 1..=rounds {
+            progress.step(&format!("round {round}, {} {per_second}/s", destination.name()));
+            let pace = run(&bench.target, Destination::None, per_second, seconds)?;
+            let run = run(&bench.target, destination, per_second, seconds)?;
+            costs.push(run.cpu_nanos.saturating_sub(pace.cpu_nanos) as f64 / 1e3 / run.records as f64);
+            lost += run.lost + run.records.saturating_sub(run.delivered + run.lost);
         }
+        progress.say(&format!(
+            "  {:<5} {per_second:>6}/s  {:>5.2} us a {}, {lost} lost",
+            destination.name(),
+            median_and_spread(costs.clone()).0,
+            destination.record(),
+        ));
+        reading.agreed(lost == 0);
+        reading.put(Measured::new(figure, costs));
     }
-    println!("  the limit is {MUST_MICROS} us and none lost");
-    Ok(passed)
+    Ok(reading)
 }
 
 fn run(target: &Path, destination: Destination, per_second: u64, seconds: u64) -> Result<Run> {

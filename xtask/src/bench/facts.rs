@@ -6,56 +6,76 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
-use gatewayz_testkit::otlp::Receiver;
 use gatewayz_testkit::scrape::Samples;
 
-use super::peers::Peer;
+use super::peers::Setup;
+use super::receivers::Receivers;
 use super::server::Server;
 
-/// Time for the last batch of spans, which waits for company.
-const LAST_SPANS: Duration = Duration::from_secs(20);
+/// Time for the last batch of a destination, which waits for company.
+const LAST_BATCH: Duration = Duration::from_secs(20);
 
 /// What became of the requests of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
-    peer: Peer,
+    setup: Setup,
     requests: u64,
     /// `None` for a peer whose metrics have other names.
     metric: Option<u64>,
     lines: u64,
     spans: u64,
+    /// Lines at Loki; `None` when none are pushed.
+    pushed: Option<Pushed>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pushed {
+    lines: u64,
+    /// Lines on stdout, those of the start and the end among them, which may come before or after the push.
+    most: u64,
 }
 
 impl Facts {
-    /// Waits for the last span, reads the metrics, ends the server, and counts.
+    /// Waits for the last span and line, reads the metrics, ends the server, and counts.
     ///
     /// # Errors
     /// When the metrics cannot be read or the server does not stop.
-    pub(crate) fn gather(peer: Peer, requests: u64, server: Server, receiver: &Receiver) -> Result<Self> {
-        let expected = usize::try_from(requests * peer.signals().spans).context("count the spans")?;
-        // Spans that are missing show in the count.
-        let _ = receiver.wait_for(expected, LAST_SPANS);
-        let metric = match peer.signals().metric {
+    pub(crate) fn gather(setup: Setup, requests: u64, server: Server, receivers: &Receivers) -> Result<Self> {
+        let signals = setup.signals();
+        let expected = |each: u64| usize::try_from(requests * each).context("count the signals");
+        // What is missing shows in the count.
+        let _ = receivers.otlp.wait_for(expected(signals.spans)?, LAST_BATCH);
+        if setup.loki {
+            let _ = receivers.loki.wait_for(expected(signals.lines)?, LAST_BATCH);
+        }
+        let metric = match signals.metric {
             true => Some(requests_counted(server.address)?),
             false => None,
         };
         let lines = server.stop()?;
-        let spans = receiver.span_count() as u64;
         Ok(Self {
-            peer,
+            setup,
             requests,
             metric,
-            lines,
-            spans,
+            lines: lines.of_requests,
+            spans: receivers.otlp.span_count() as u64,
+            pushed: setup.loki.then(|| Pushed {
+                lines: receivers.loki.line_count() as u64,
+                most: lines.all,
+            }),
         })
     }
 
     /// Whether every request left each of the peer's signals.
     pub(crate) fn agree(&self) -> bool {
-        let signals = self.peer.signals();
+        let signals = self.setup.signals();
+        let lines = self.requests * signals.lines;
         self.metric.is_none_or(|counted| counted == self.requests)
-            && self.lines == self.requests * signals.lines
+            && self.lines == lines
             && self.spans == self.requests * signals.spans
+            && self
+                .pushed
+                .is_none_or(|pushed| (lines..=pushed.most).contains(&pushed.lines))
     }
 }
 
@@ -72,6 +92,9 @@ impl fmt::Display for Facts {
             write!(formatter, ", metric {metric}")?;
         }
         write!(formatter, ", lines {lines}, spans {spans}")?;
+        if let Some(Pushed { lines, most }) = self.pushed {
+            write!(formatter, ", pushed {lines} of {most}")?;
+        }
         formatter.write_str(if self.agree() { ": agree" } else { ": DO NOT AGREE" })
     }
 }
@@ -86,5 +109,5 @@ fn requests_counted(address: SocketAddr) -> Result<u64> {
         page.status
     );
     let samples = Samples::parse(&page.text()).context("read the metrics of the server")?;
-    Ok(samples.sum("fastapi_requests_total", &[("path", "/api/users/{id}")]) as u64)
+    Ok(samples.sum("fastapi_requests_total", &[]) as u64)
 }

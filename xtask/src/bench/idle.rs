@@ -1,84 +1,71 @@
 //! The service at rest: time to the first answer, resident memory, CPU without requests.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
-use gatewayz_testkit::otlp::Receiver;
 
-use super::Scale;
+use super::cores::used;
+use super::judge::{Measured, median_and_spread};
+use super::limits::{IDLE_CPU, RESIDENT, START};
 use super::peers::Peer;
-use super::processor::used;
+use super::progress::Progress;
+use super::receivers::Receivers;
+use super::report::Reading;
 use super::server::Server;
+use super::{Bench, Scale};
 
-/// Most time from the start of the process to its first answer.
-const MUST_START: Duration = Duration::from_millis(100);
-/// Most resident memory.
-const MUST_RESIDENT_MIB: f64 = 20.0;
-/// Most CPU time, as a share of one core.
-const MUST_CPU: f64 = 0.002;
 const STARTS: usize = 5;
+/// What the first request started has ended by then.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Starts each peer and leaves it alone.
 ///
 /// # Errors
 /// When one does not start or `/proc` does not show it.
-pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<bool> {
-    let rest = match scale {
+pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
+    let rest = match bench.scale {
         Scale::Quick => Duration::from_secs(2),
-        Scale::Full => Duration::from_secs(5),
+        Scale::Full => Duration::from_secs(10),
     };
-    println!("\nAt rest ({STARTS} starts; {rest:?} idle)");
-    let mut passed = true;
-    for peer in peers {
-        let receiver = Receiver::counting();
+    let progress = Progress::start(bench.peers.len());
+    progress.say(&format!("At rest ({STARTS} starts; {rest:?} idle)"));
+    let mut reading = Reading::default();
+    for peer in &bench.peers {
+        progress.step(peer.name());
+        let receivers = Receivers::start();
         let mut starts = Vec::new();
         for _ in 0..STARTS {
-            let (server, took) = start(*peer, target, &receiver)?;
+            let (server, took) = start(*peer, bench, &receivers)?;
             server.stop()?;
-            starts.push(took);
+            starts.push(took.as_secs_f64() * 1e3);
         }
-        starts.sort();
-        let took = starts.get(STARTS / 2).copied().unwrap_or_default();
-        let (server, _) = start(*peer, target, &receiver)?;
-        // What the first request started has ended by then.
-        thread::sleep(Duration::from_secs(2));
+        let (server, _) = start(*peer, bench, &receivers)?;
+        thread::sleep(SETTLE);
         let before = used(server.id())?;
         thread::sleep(rest);
-        let cpu = used(server.id())?.saturating_sub(before).as_secs_f64() / rest.as_secs_f64();
+        let cpu = used(server.id())?.saturating_sub(before).as_secs_f64() / rest.as_secs_f64() * 100.0;
         let resident = resident_mib(server.id())?;
         server.stop()?;
-        println!(
-            "  {:<14} first answer after {:.0} ms, {resident:.1} MiB resident, {:.3} % of a core",
+        progress.say(&format!(
+            "  {:<14} first answer after {:.0} ms, {resident:.1} MiB resident, {cpu:.3} % of a core",
             peer.name(),
-            took.as_secs_f64() * 1e3,
-            cpu * 100.0
-        );
+            median_and_spread(starts.clone()).0,
+        ));
         if *peer == Peer::Service {
-            let within = took <= MUST_START && resident <= MUST_RESIDENT_MIB && cpu <= MUST_CPU;
-            println!(
-                "  {:<14} {}: at most {} ms, {MUST_RESIDENT_MIB:.0} MiB, {:.1} %",
-                "",
-                if within {
-                    "within the limit"
-                } else {
-                    "ABOVE THE LIMIT"
-                },
-                MUST_START.as_millis(),
-                MUST_CPU * 100.0
-            );
-            passed &= within;
+            reading.put(Measured::new(&START, starts));
+            reading.put(Measured::once(&RESIDENT, resident));
+            reading.put(Measured::once(&IDLE_CPU, cpu));
         }
     }
-    Ok(passed)
+    Ok(reading)
 }
 
-fn start(peer: Peer, target: &Path, receiver: &Receiver) -> Result<(Server, Duration)> {
+fn start(peer: Peer, bench: &Bench<'_>, receivers: &Receivers) -> Result<(Server, Duration)> {
     let started = Instant::now();
-    let server = Server::start(&mut peer.command(&[], target, receiver)?)?;
+    let server = Server::start(&mut peer.setup().command(&[], &bench.target, receivers)?)?;
     let answer = Client::connect(server.address)
         .and_then(|mut client| client.get("/api/users/1", &[]))
         .context("ask the server")?;

@@ -4,85 +4,159 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use gatewayz_testkit::otlp::Receiver;
 
 use super::facts::Facts;
+use super::judge::Measured;
+use super::limits::{
+    Figure, INSTRUCTIONS, INSTRUCTIONS_BARE, INSTRUCTIONS_LEAN, INSTRUCTIONS_NESTED, INSTRUCTIONS_OF_SPAN,
+    INSTRUCTIONS_USUAL, INSTRUCTIONS_USUAL_NESTED,
+};
 use super::load::{Load, Until};
-use super::peers::Peer;
+use super::peers::{Peer, Setup};
+use super::progress::Progress;
+use super::receivers::Receivers;
+use super::report::Reading;
 use super::server::Server;
-use super::{CONNECTIONS, Scale};
-use crate::command::answers;
+use super::{Bench, CONNECTIONS, Scale};
+use crate::tools::has_valgrind;
 
-/// Most instructions of a request, as a multiple of bare.
-const MUST_RATIO: f64 = 1.35;
-/// What is aimed at on top of bare.
-const AIM_EXTRA: f64 = 6_000.0;
 const WARM_UP: u64 = 500;
 
-/// Counts each peer's instructions and holds the service against its limit.
+/// Counts each peer's instructions, and those of the peers that can open a span in the handler once more with it.
 ///
 /// # Errors
 /// When valgrind is missing or a run fails.
-pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<bool> {
-    require_valgrind()?;
-    let (few, many) = match scale {
-        Scale::Quick => (1_000, 5_000),
-        Scale::Full => (2_000, 12_000),
-    };
-    println!("\nInstructions per request (user space, callgrind; from {few} to {many} requests)");
-    let mut bare = None;
-    let mut passed = true;
-    for peer in peers {
-        let (base, _) = count(*peer, few, target)?;
-        let (total, facts) = count(*peer, many, target)?;
-        let per_request = total.saturating_sub(base) as f64 / (many - few) as f64;
-        let Some(bare) = bare else {
-            println!("  {:<14} {per_request:>8.0}", peer.name());
-            bare = Some(per_request);
-            continue;
-        };
-        let extra = per_request - bare;
-        let ratio = per_request / bare;
-        println!(
-            "  {:<14} {per_request:>8.0}  {extra:>+8.0}  {ratio:>5.2} x   {facts}",
-            peer.name()
-        );
-        if matches!(peer, Peer::Service | Peer::Lean) {
-            let within = ratio <= MUST_RATIO;
-            println!(
-                "  {:<14} {} of {MUST_RATIO:.2} x; the aim of {AIM_EXTRA:+.0} is {}",
-                "",
-                if within {
-                    "within the limit"
-                } else {
-                    "ABOVE THE LIMIT"
-                },
-                if extra <= AIM_EXTRA { "met" } else { "not met" }
-            );
-            passed &= within && facts.agree();
+pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
+    let mut setups = Vec::new();
+    for peer in &bench.peers {
+        setups.push(peer.setup());
+        if matches!(peer, Peer::Lean | Peer::Usual) {
+            setups.push(nested(*peer));
         }
     }
-    Ok(passed)
+    let mut counter = Counter::new(bench, &setups)?;
+    let mut counts = Vec::new();
+    for setup in setups {
+        counts.push((setup, counter.per_request(setup)?));
+    }
+    let mut reading = counter.finish();
+    let of = |setup: Setup| {
+        counts
+            .iter()
+            .find(|(own, _)| *own == setup)
+            .map(|(_, count)| *count)
+    };
+    let bare = of(Peer::Bare.setup()).context("count the instructions of bare")?;
+    reading.put(Measured::once(&INSTRUCTIONS_BARE, bare));
+    let over_bare: [(&'static Figure, Setup); 5] = [
+        (&INSTRUCTIONS, Peer::Service.setup()),
+        (&INSTRUCTIONS_LEAN, Peer::Lean.setup()),
+        (&INSTRUCTIONS_NESTED, nested(Peer::Lean)),
+        (&INSTRUCTIONS_USUAL, Peer::Usual.setup()),
+        (&INSTRUCTIONS_USUAL_NESTED, nested(Peer::Usual)),
+    ];
+    for (figure, setup) in over_bare {
+        if let Some(count) = of(setup) {
+            reading.put(Measured::once(figure, count - bare));
+        }
+    }
+    if let (Some(plain), Some(nested)) = (of(Peer::Lean.setup()), of(nested(Peer::Lean))) {
+        reading.put(Measured::once(&INSTRUCTIONS_OF_SPAN, nested - plain));
+    }
+    Ok(reading)
 }
 
-/// All instructions of one process that answers `WARM_UP + requests` requests.
-fn count(peer: Peer, requests: u64, target: &Path) -> Result<(u64, Facts)> {
-    let receiver = Receiver::counting();
-    let profile = target.join(format!("bench-{}-{requests}.callgrind", peer.name()));
-    let server = Server::start(&mut peer.command(&callgrind(&profile), target, &receiver)?)?;
-    let mut load = Load::connect(server.address, CONNECTIONS)?;
-    load.run(Until::Requests(WARM_UP))?;
-    load.run(Until::Requests(requests))?;
-    drop(load);
-    let facts = Facts::gather(peer, WARM_UP + requests, server, &receiver)?;
-    Ok((total(&profile)?, facts))
+fn nested(peer: Peer) -> Setup {
+    Setup {
+        nested: true,
+        ..peer.setup()
+    }
+}
+
+/// Counts in two runs each, so that the start and the end of the process fall out of the difference.
+#[derive(Debug)]
+pub(crate) struct Counter<'a> {
+    target: &'a Path,
+    few: u64,
+    many: u64,
+    bare: Option<f64>,
+    reading: Reading,
+    progress: Progress,
+}
+
+impl<'a> Counter<'a> {
+    /// # Errors
+    /// When valgrind is missing.
+    pub(crate) fn new(bench: &'a Bench<'_>, setups: &[Setup]) -> Result<Self> {
+        require_valgrind()?;
+        let (few, many) = match bench.scale {
+            Scale::Quick => (1_000, 5_000),
+            Scale::Full => (2_000, 12_000),
+        };
+        let progress = Progress::start(setups.len() * 2);
+        progress.say(&format!(
+            "Instructions per request (user space, callgrind; from {few} to {many} requests)"
+        ));
+        Ok(Self {
+            target: &bench.target,
+            few,
+            many,
+            bare: None,
+            reading: Reading::default(),
+            progress,
+        })
+    }
+
+    /// Instructions of a request; the first that is asked for is what the others are held against.
+    ///
+    /// # Errors
+    /// When a run fails.
+    pub(crate) fn per_request(&mut self, setup: Setup) -> Result<f64> {
+        let (base, _) = self.count(setup, self.few)?;
+        let (total, facts) = self.count(setup, self.many)?;
+        let per_request = total.saturating_sub(base) as f64 / (self.many - self.few) as f64;
+        let bare = *self.bare.get_or_insert(per_request);
+        self.progress.say(&format!(
+            "  {:<26} {per_request:>8.0}  {:>+8.0}  {:>5.2} x   {facts}",
+            setup.name(),
+            per_request - bare,
+            per_request / bare
+        ));
+        // The usual composition loses spans, which is no mistake of ours.
+        if setup.signals().metric {
+            self.reading.agreed(facts.agree());
+        }
+        Ok(per_request)
+    }
+
+    /// What the runs said of the signals.
+    pub(crate) fn finish(self) -> Reading {
+        self.reading
+    }
+
+    /// All instructions of one process that answers `WARM_UP + requests` requests.
+    fn count(&self, setup: Setup, requests: u64) -> Result<(u64, Facts)> {
+        self.progress.step(&setup.name());
+        let receivers = Receivers::start();
+        let name = setup.name().replace(' ', "-");
+        let profile = self.target.join(format!("bench-{name}-{requests}.callgrind"));
+        let server = Server::start(&mut setup.command(&callgrind(&profile), self.target, &receivers)?)?;
+        let mut load = Load::connect(server.address, CONNECTIONS)?.over(setup.routes);
+        // Each route is resolved once.
+        let warm_up = WARM_UP.max(setup.routes as u64);
+        load.run(Until::Requests(warm_up))?;
+        load.run(Until::Requests(requests))?;
+        drop(load);
+        let facts = Facts::gather(setup, warm_up + requests, server, &receivers)?;
+        Ok((total(&profile)?, facts))
+    }
 }
 
 /// # Errors
 /// When valgrind is missing.
 pub(crate) fn require_valgrind() -> Result<()> {
     ensure!(
-        answers("valgrind", &["--version"]),
+        has_valgrind(),
         "count instructions: valgrind is missing; on Debian: apt-get install valgrind"
     );
     Ok(())

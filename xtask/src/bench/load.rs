@@ -1,4 +1,6 @@
-//! The load: keep-alive connections in a closed loop on one thread, one request in flight on each.
+//! The load: keep-alive connections on one thread, one request in flight on each; the next follows on its answer.
+
+mod schedule;
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Read, Write};
@@ -13,6 +15,8 @@ use super::answer::Answer;
 /// The request of workload W.
 const REQUEST: &[u8] =
     b"GET /api/users/1 HTTP/1.1\r\nhost: bench\r\nuser-agent: bench\r\naccept: */*\r\n\r\n";
+/// What differs between routes.
+const FIRST_PATH: &[u8] = b"GET /api/users/1 ";
 /// Longest time without a single answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Most that is taken from a connection in one turn.
@@ -31,7 +35,8 @@ pub(crate) enum Until {
 #[derive(Debug)]
 pub(crate) struct Load {
     streams: Vec<TcpStream>,
-    request: Cow<'static, [u8]>,
+    /// Made in turns; never empty.
+    requests: Vec<Cow<'static, [u8]>>,
 }
 
 impl Load {
@@ -49,14 +54,33 @@ impl Load {
         let streams = (0..connections).map(connect).collect::<Result<_>>()?;
         Ok(Self {
             streams,
-            request: Cow::Borrowed(REQUEST),
+            requests: vec![Cow::Borrowed(REQUEST)],
         })
     }
 
     /// Makes this request instead, head and body.
     pub(crate) fn asking(mut self, request: Vec<u8>) -> Self {
-        self.request = Cow::Owned(request);
+        self.requests = vec![Cow::Owned(request)];
         self
+    }
+
+    /// Asks each of so many routes in turns.
+    pub(crate) fn over(mut self, routes: usize) -> Self {
+        let further = (1..routes).map(|index| {
+            let path = format!("GET /r{index}/api/users/1 ");
+            let rest = REQUEST.get(FIRST_PATH.len()..).unwrap_or_default();
+            Cow::Owned([path.as_bytes(), rest].concat())
+        });
+        self.requests = [Cow::Borrowed(REQUEST)].into_iter().chain(further).collect();
+        self
+    }
+
+    fn send(&self, mut stream: &TcpStream, index: u64) -> Result<()> {
+        let index = index as usize % self.requests.len();
+        let request = self.requests.get(index).map(Cow::as_ref);
+        stream
+            .write_all(request.unwrap_or_default())
+            .context("send a request")
     }
 
     /// Makes requests, the next on a connection as soon as its answer is whole, and returns how many were answered.
@@ -86,16 +110,13 @@ impl Load {
             Until::Requests(count) => sent < count,
             Until::Time(end) => Instant::now() < end,
         };
-        for mut stream in &self.streams {
+        for stream in &self.streams {
             if goes_on(sent) {
-                stream.write_all(&self.request).context("send a request")?;
+                self.send(stream, sent)?;
                 sent += 1;
             }
         }
-        let patience = Timespec {
-            tv_sec: PATIENCE.as_secs().cast_signed(),
-            tv_nsec: 0,
-        };
+        let patience = time_out(PATIENCE);
         while (latencies.len() as u64) < sent {
             let count = poll(&mut ready, Some(&patience)).context("wait for answers")?;
             ensure!(count > 0, "wait for answers: none within {PATIENCE:?}");
@@ -104,7 +125,7 @@ impl Load {
                 .zip(&mut answers)
                 .zip(&mut sent_at)
                 .zip(&self.streams);
-            for (((ready, answer), sent_at), mut stream) in connections {
+            for (((ready, answer), sent_at), stream) in connections {
                 if ready.revents().is_empty() || !read_some(stream, &mut buffer, answer)? {
                     continue;
                 }
@@ -112,7 +133,7 @@ impl Load {
                 latencies.push(now - *sent_at);
                 *sent_at = now;
                 if goes_on(sent) {
-                    stream.write_all(&self.request).context("send a request")?;
+                    self.send(stream, sent)?;
                     sent += 1;
                 }
             }
@@ -129,4 +150,24 @@ fn read_some(mut stream: &TcpStream, buffer: &mut [u8], answer: &mut Answer) -> 
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error).context("read an answer"),
     }
+}
+
+fn time_out(time: Duration) -> Timespec {
+    Timespec {
+        tv_sec: time.as_secs().cast_signed(),
+        tv_nsec: time.subsec_nanos().into(),
+    }
+}
+
+/// The time that this share of the answers did not exceed, in milliseconds.
+///
+/// # Errors
+/// When there is no answer.
+pub(crate) fn quantile_millis(mut latencies: Vec<Duration>, share: f64) -> Result<f64> {
+    latencies.sort_unstable();
+    let index = (latencies.len() as f64 * share) as usize;
+    let value = latencies
+        .get(index.min(latencies.len().saturating_sub(1)))
+        .context("answer a request")?;
+    Ok(value.as_secs_f64() * 1e3)
 }

@@ -1,117 +1,27 @@
-//! CPU time per request and throughput, server and load on a core each, in interleaved runs.
+//! CPU time per request and throughput, in interleaved runs: on a core of its own, and with two workers on all cores.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use gatewayz_testkit::otlp::Receiver;
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use anyhow::Result;
 
+use super::cores::{Cores, used};
 use super::facts::Facts;
+use super::judge::Measured;
+use super::limits::{
+    AGAINST_USUAL, CPU, CPU_LOKI, CPU_TWO_WORKERS, CPU_USUAL, CPU_USUAL_TWO_WORKERS, Figure, THROUGHPUT,
+    THROUGHPUT_USUAL,
+};
 use super::load::{Load, Until};
-use super::peers::Peer;
+use super::peers::{Peer, Setup};
+use super::progress::Progress;
+use super::receivers::Receivers;
+use super::report::Reading;
 use super::server::Server;
-use super::{CONNECTIONS, Scale};
+use super::{Bench, CONNECTIONS, Scale};
 
-/// Most CPU time of a request, as a multiple of bare.
-const MUST_RATIO: f64 = 1.5;
-/// Ratios that are farther apart than this share of their median say nothing.
-pub(crate) const SPREAD_MAX: f64 = 0.15;
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// Measures the peers in turns and holds the service against its limit.
-///
-/// # Errors
-/// When the machine has one core or a run fails.
-pub(crate) fn measure(target: &Path, peers: &[Peer], scale: Scale) -> Result<bool> {
-    let (rounds, run) = match scale {
-        Scale::Quick => (3, Duration::from_secs(1)),
-        Scale::Full => (5, Duration::from_secs(3)),
-    };
-    let cores = Cores::choose()?;
-    println!(
-        "\nCPU per request ({rounds} rounds of {run:?}; server on core {}, load and receiver on core {})",
-        cores.server, cores.load
-    );
-    let mut turns: Vec<Vec<Turn>> = vec![Vec::new(); peers.len()];
-    for round in 1..=rounds {
-        for (peer, turns) in peers.iter().zip(&mut turns) {
-            let turn = cores.turn(*peer, run, target)?;
-            println!(
-                "  round {round}  {:<14} {:>6.2} us  {:>7.0} requests/s   {}",
-                peer.name(),
-                turn.cpu_micros,
-                turn.per_second,
-                turn.facts
-            );
-            turns.push(turn);
-        }
-    }
-    cores.release()?;
-    let Some((bare, others)) = turns.split_first() else {
-        return Ok(true);
-    };
-    let mut passed = true;
-    for (peer, turns) in peers.iter().skip(1).zip(others) {
-        let ratio = |of: fn(&Turn) -> f64| -> Vec<f64> {
-            turns
-                .iter()
-                .zip(bare)
-                .map(|(turn, bare)| of(turn) / of(bare))
-                .collect()
-        };
-        let (cpu, spread) = median_and_spread(ratio(|turn| turn.cpu_micros));
-        let (throughput, _) = median_and_spread(ratio(|turn| turn.per_second));
-        println!(
-            "  median   {:<14} {cpu:.2} x bare (spread {:.0} %), throughput {throughput:.2} of bare",
-            peer.name(),
-            spread * 100.0
-        );
-        if spread > SPREAD_MAX {
-            println!(
-                "           too noisy to judge: the ratios are more than {:.0} % apart",
-                SPREAD_MAX * 100.0
-            );
-        } else if matches!(peer, Peer::Service | Peer::Lean) {
-            let within = cpu <= MUST_RATIO;
-            println!(
-                "           {}: at most {MUST_RATIO:.2} x",
-                if within {
-                    "within the limit"
-                } else {
-                    "ABOVE THE LIMIT"
-                }
-            );
-            passed &= within;
-        }
-        if peer.signals().metric {
-            passed &= turns.iter().all(|turn| turn.facts.agree());
-        }
-    }
-    Ok(passed)
-}
-
-/// CPU time the process has used so far, user and system, over its living threads.
-///
-/// # Errors
-/// When `/proc` does not show it.
-pub(crate) fn used(process: u32) -> Result<Duration> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).context("list the threads of the server")?;
-    let mut nanos = 0;
-    for task in tasks.flatten() {
-        // A thread that has just ended is not missed.
-        let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else {
-            continue;
-        };
-        let on_cpu = text.split(' ').next().unwrap_or_default();
-        nanos += on_cpu.parse::<u64>().context("read the CPU time of a thread")?;
-    }
-    Ok(Duration::from_nanos(nanos))
-}
-
+/// One setup in one round.
 #[derive(Debug, Clone)]
 struct Turn {
     cpu_micros: f64,
@@ -119,106 +29,130 @@ struct Turn {
     facts: Facts,
 }
 
-/// The two cores of the measurement.
+/// The turns of every setup, in the order of the rounds.
 #[derive(Debug)]
-pub(crate) struct Cores {
-    all: CpuSet,
-    /// That of the measured process.
-    pub(crate) server: usize,
-    /// That of everything else.
-    pub(crate) load: usize,
-}
+struct Turns(Vec<(Setup, Vec<Turn>)>);
 
-impl Cores {
-    /// The first two that this process may use.
-    ///
-    /// # Errors
-    /// When there is one only.
-    pub(crate) fn choose() -> Result<Self> {
-        let all = sched_getaffinity(None).context("read the cores of this process")?;
-        let mut usable = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core));
-        let (load, server) = (usable.next(), usable.next());
-        ensure!(
-            load.is_some() && server.is_some(),
-            "measure CPU time: two cores are needed"
-        );
-        Ok(Self {
-            all,
-            load: load.unwrap_or_default(),
-            server: server.unwrap_or_default(),
-        })
-    }
-
-    fn turn(&self, peer: Peer, run: Duration, target: &Path) -> Result<Turn> {
-        pin(self.load)?;
-        let receiver = Receiver::counting();
-        let mut command = peer.command(&[], target, &receiver)?;
-        let server = self.start(&mut command)?;
-        let mut load = Load::connect(server.address, CONNECTIONS)?;
-        let warm = load.run(Until::Time(Instant::now() + WARM_UP))?;
-        let (cpu_before, started) = (used(server.id())?, Instant::now());
-        let answered = load.run(Until::Time(started + run))?;
-        let (cpu_after, took) = (used(server.id())?, started.elapsed());
-        drop(load);
-        Ok(Turn {
-            cpu_micros: (cpu_after.saturating_sub(cpu_before)).as_secs_f64() * 1e6 / answered as f64,
-            per_second: answered as f64 / took.as_secs_f64(),
-            facts: Facts::gather(peer, warm + answered, server, &receiver)?,
-        })
-    }
-
-    /// Starts a server on its core.
-    ///
-    /// # Errors
-    /// When it does not start there.
-    pub(crate) fn start(&self, command: &mut Command) -> Result<Server> {
-        // A process starts on the cores of the thread that makes it.
-        thread::scope(|scope| {
-            let start = scope.spawn(|| {
-                pin(self.server)?;
-                Server::start(command)
-            });
-            start.join().map_err(|_| anyhow::anyhow!("start the server"))?
-        })
-    }
-
-    /// Lets this thread run on all cores again.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub(crate) fn release(&self) -> Result<()> {
-        sched_setaffinity(None, &self.all).context("take the cores of this process back")
-    }
-}
-
-/// Keeps this thread, and what it starts from now on, on one core.
+/// Measures the peers in turns, each on one core, and the service once more with Loki push.
 ///
 /// # Errors
-/// When the system refuses.
-pub(crate) fn pin(core: usize) -> Result<()> {
-    let mut only = CpuSet::new();
-    only.set(core);
-    sched_setaffinity(None, &only).with_context(|| format!("move to core {core}"))
+/// When the machine has one core or a run fails.
+pub(crate) fn pinned(bench: &Bench<'_>) -> Result<Reading> {
+    let cores = Cores::take()?;
+    let loki = Setup {
+        loki: true,
+        ..Peer::Service.setup()
+    };
+    let mut setups: Vec<_> = bench.peers.iter().map(|peer| peer.setup()).collect();
+    if bench.peers.contains(&Peer::Service) {
+        setups.push(loki);
+    }
+    let place = format!(
+        "server on core {}, load and receivers on core {}",
+        cores.server, cores.load
+    );
+    let (turns, mut reading) = take_turns(bench, &setups, Some(&cores), &place)?;
+    let cpu = |turn: &Turn| turn.cpu_micros;
+    let throughput = |turn: &Turn| turn.per_second;
+    let (bare, service, usual) = (Peer::Bare.setup(), Peer::Service.setup(), Peer::Usual.setup());
+    turns.put(&mut reading, &CPU, service, bare, cpu);
+    turns.put(&mut reading, &THROUGHPUT, service, bare, throughput);
+    turns.put(&mut reading, &CPU_LOKI, loki, bare, cpu);
+    turns.put(&mut reading, &CPU_USUAL, usual, bare, cpu);
+    turns.put(&mut reading, &THROUGHPUT_USUAL, usual, bare, throughput);
+    turns.put(&mut reading, &AGAINST_USUAL, usual, service, cpu);
+    Ok(reading)
 }
 
-/// The middle value, and how far the extremes are apart as a share of it.
-pub(crate) fn median_and_spread(mut values: Vec<f64>) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let median = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
-    let (least, most) = (values.first(), values.last());
-    let range = most.zip(least).map_or(f64::NAN, |(most, least)| most - least);
-    (median, range / median)
+/// Measures with two workers, on whatever cores the system chooses.
+///
+/// # Errors
+/// When a run fails.
+pub(crate) fn two_workers(bench: &Bench<'_>) -> Result<Reading> {
+    let two = |peer: Peer| Setup {
+        workers: 2,
+        ..peer.setup()
+    };
+    let setups: Vec<_> = bench.peers.iter().map(|peer| two(*peer)).collect();
+    let (turns, mut reading) = take_turns(bench, &setups, None, "not pinned")?;
+    let cpu = |turn: &Turn| turn.cpu_micros;
+    let bare = two(Peer::Bare);
+    turns.put(&mut reading, &CPU_TWO_WORKERS, two(Peer::Service), bare, cpu);
+    turns.put(&mut reading, &CPU_USUAL_TWO_WORKERS, two(Peer::Usual), bare, cpu);
+    Ok(reading)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::median_and_spread;
+fn take_turns(
+    bench: &Bench<'_>,
+    setups: &[Setup],
+    cores: Option<&Cores>,
+    place: &str,
+) -> Result<(Turns, Reading)> {
+    let (rounds, run) = match bench.scale {
+        Scale::Quick => (3, Duration::from_secs(1)),
+        Scale::Full => (5, Duration::from_secs(3)),
+    };
+    let progress = Progress::start(rounds * setups.len());
+    progress.say(&format!("CPU per request ({rounds} rounds of {run:?}; {place})"));
+    let mut reading = Reading::default();
+    let mut turns = Turns(setups.iter().map(|setup| (*setup, Vec::new())).collect());
+    for round in 1..=rounds {
+        for (setup, turns) in &mut turns.0 {
+            progress.step(&format!("round {round}, {}", setup.name()));
+            let turn = turn(*setup, run, bench, cores)?;
+            progress.say(&format!(
+                "  round {round}  {:<24} {:>6.2} us  {:>7.0} requests/s   {}",
+                setup.name(),
+                turn.cpu_micros,
+                turn.per_second,
+                turn.facts
+            ));
+            if setup.signals().metric {
+                reading.agreed(turn.facts.agree());
+            }
+            if setup.peer == Peer::Bare {
+                reading.floor.push(turn.cpu_micros);
+            }
+            turns.push(turn);
+        }
+    }
+    Ok((turns, reading))
+}
 
-    #[test]
-    fn the_spread_is_the_distance_of_the_extremes_in_medians() {
-        let (median, spread) = median_and_spread(vec![1.2, 0.9, 1.0]);
+fn turn(setup: Setup, run: Duration, bench: &Bench<'_>, cores: Option<&Cores>) -> Result<Turn> {
+    let receivers = Receivers::start();
+    let mut command = setup.command(&[], &bench.target, &receivers)?;
+    let server = match cores {
+        Some(cores) => cores.start(&mut command)?,
+        None => Server::start(&mut command)?,
+    };
+    let mut load = Load::connect(server.address, CONNECTIONS)?;
+    let warm = load.run(Until::Time(Instant::now() + WARM_UP))?;
+    let (cpu_before, started) = (used(server.id())?, Instant::now());
+    let answered = load.run(Until::Time(started + run))?;
+    let (cpu_after, took) = (used(server.id())?, started.elapsed());
+    drop(load);
+    Ok(Turn {
+        cpu_micros: (cpu_after.saturating_sub(cpu_before)).as_secs_f64() * 1e6 / answered as f64,
+        per_second: answered as f64 / took.as_secs_f64(),
+        facts: Facts::gather(setup, warm + answered, server, &receivers)?,
+    })
+}
 
-        assert!((median - 1.0).abs() < 1e-9);
-        assert!((spread - 0.3).abs() < 1e-9);
+impl Turns {
+    /// Adds the ratio of two setups in each round; nothing when one of them was not measured.
+    fn put(
+        &self,
+        reading: &mut Reading,
+        figure: &'static Figure,
+        of: Setup,
+        to: Setup,
+        value: fn(&Turn) -> f64,
+    ) {
+        let turns = |setup: Setup| self.0.iter().find(|(own, _)| *own == setup);
+        if let (Some((_, of)), Some((_, to))) = (turns(of), turns(to)) {
+            let ratios = of.iter().zip(to).map(|(of, to)| value(of) / value(to));
+            reading.put(Measured::new(figure, ratios.collect()));
+        }
     }
 }

@@ -2,16 +2,20 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use memchr::memmem;
+use rustix::process::{Pid, Signal, kill_process, nice};
+
+use super::cores::pin;
+use super::receivers::LOWEST;
 
 /// What every line of a measured request has one of in it, and no other line.
-const OF_REQUEST: [&str; 2] = ["\"/api/users/1\"", "\"/v1/chat/completions\""];
+const OF_REQUEST: [&str; 2] = ["/api/users/1\"", "\"/v1/chat/completions\""];
 /// Time until the address is printed; valgrind makes it long.
 const START: Duration = Duration::from_secs(60);
 /// Time for the end, deliveries included.
@@ -23,8 +27,16 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens.
     pub(crate) address: SocketAddr,
-    stdout: Option<JoinHandle<u64>>,
+    stdout: Option<JoinHandle<Lines>>,
     stderr: Arc<Mutex<Vec<String>>>,
+}
+
+/// What came on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lines {
+    /// Lines that tell of a measured request.
+    pub(crate) of_requests: u64,
+    pub(crate) all: u64,
 }
 
 impl Server {
@@ -33,14 +45,32 @@ impl Server {
     /// # Errors
     /// When it cannot be started, or ends or stays silent instead.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", command.get_program().to_string_lossy()))?;
+        Self::of(spawn(command)?, count_lines)
+    }
+
+    /// The same, with the server on one core. Its output is read on the cores of this thread.
+    ///
+    /// # Errors
+    /// When it does not start there.
+    pub(crate) fn start_on(core: usize, command: &mut Command) -> Result<Self> {
+        Self::of(spawn_on(core, command)?, count_lines)
+    }
+
+    /// The same, its output read with the lowest priority.
+    ///
+    /// # Errors
+    /// When it does not start there.
+    pub(crate) fn start_on_behind(core: usize, command: &mut Command) -> Result<Self> {
+        Self::of(spawn_on(core, command)?, |output| {
+            // At its own priority it reads as well.
+            let _ = nice(LOWEST);
+            count_lines(output)
+        })
+    }
+
+    fn of(mut child: Child, count: fn(ChildStdout) -> Lines) -> Result<Self> {
         let stdout = child.stdout.take().context("take the stdout of the server")?;
-        let stdout = thread::spawn(move || count_request_lines(stdout));
+        let stdout = thread::spawn(move || count(stdout));
         let output = child.stderr.take().context("take the stderr of the server")?;
         let stderr = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&stderr);
@@ -72,11 +102,11 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to stop, waits for its end, and returns how many lines told of a request.
+    /// Asks it to stop, waits for its end, and returns how many lines it wrote.
     ///
     /// # Errors
     /// When it does not stop or fails.
-    pub(crate) fn stop(mut self) -> Result<u64> {
+    pub(crate) fn stop(mut self) -> Result<Lines> {
         kill_process(Pid::from_child(&self.child), Signal::TERM).context("ask the server to stop")?;
         let deadline = Instant::now() + END;
         let status = loop {
@@ -115,18 +145,39 @@ impl Drop for Server {
     }
 }
 
-fn count_request_lines(output: impl Read) -> u64 {
+fn spawn(command: &mut Command) -> Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", command.get_program().to_string_lossy()))
+}
+
+/// A process starts on the cores of the thread that makes it.
+fn spawn_on(core: usize, command: &mut Command) -> Result<Child> {
+    thread::scope(|scope| {
+        let start = scope.spawn(|| {
+            pin(core)?;
+            spawn(command)
+        });
+        start.join().map_err(|_| anyhow::anyhow!("start the server"))?
+    })
+}
+
+fn count_lines(output: impl Read) -> Lines {
+    let wanted = OF_REQUEST.map(memmem::Finder::new);
     let mut reader = BufReader::with_capacity(256 * 1024, output);
     let mut line = Vec::new();
-    let mut count = 0;
+    let mut lines = Lines::default();
     loop {
         line.clear();
         match reader.read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return count,
-            Ok(_) => {}
+            Ok(0) | Err(_) => return lines,
+            Ok(_) => lines.all += 1,
         }
-        if str::from_utf8(&line).is_ok_and(|line| OF_REQUEST.iter().any(|path| line.contains(path))) {
-            count += 1;
+        if wanted.iter().any(|path| path.find(&line).is_some()) {
+            lines.of_requests += 1;
         }
     }
 }
@@ -142,7 +193,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address_in, count_request_lines};
+    use super::{Lines, address_in, count_lines};
 
     #[test]
     fn the_address_is_found_in_a_sentence() {
@@ -153,12 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn only_lines_of_requests_are_counted() {
+    fn lines_of_requests_are_told_from_others() {
         let output = b"{\"endpoint\":\"/api/users/1\"}\n{\"message\":\"Started\"}\n\
-            {\"endpoint\":\"/v1/chat/completions\"}\n";
+            {\"endpoint\":\"/v1/chat/completions\"}\n{\"endpoint\":\"/r7/api/users/1\"}\n";
 
-        let count = count_request_lines(output.as_slice());
+        let lines = count_lines(output.as_slice());
 
-        assert_eq!(count, 2);
+        let expected = Lines {
+            of_requests: 3,
+            all: 4,
+        };
+        assert_eq!(lines, expected);
     }
 }

@@ -1,3 +1,5 @@
+//! What each kind of event and answer is read as.
+
 use super::*;
 
 fn read(events: &[&str]) -> (Reading, Vec<Seen>) {

@@ -46,7 +46,10 @@ fn main() -> Result<()> {
 
 /// A process connects once; that is no cost of a record.
 fn connected(delivery: &Delivery) -> Result<()> {
-    ensure!(delivery.flush(workload::FLUSH).delivered == 1, "reach the destination");
+    ensure!(
+        delivery.flush(workload::FLUSH).delivered == 1,
+        "reach the destination"
+    );
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use gatewayz_delivery::{Delivery, QueueSettings, RetryPolicy};
 use gatewayz_tracing::otlp::{OtlpSettings, OtlpSink, Protocol};
 use gatewayz_tracing::sampler::Sampler;
 use gatewayz_tracing::{PreparedServerSpan, SpanEnd, Tracer};
+use workload::Shape;
 
 pub(crate) async fn serve(endpoint: &str) -> Result<()> {
     let sink = OtlpSink::new(&OtlpSettings {
@@ -26,11 +27,12 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
     };
     let delivery = Delivery::spawn("otlp", sink, queue, RetryPolicy::default(), None)?;
     let tracer = Tracer::new(Sampler::default(), 1_000, Some(delivery.queue().clone()));
+    let shape = Shape::read()?;
     let app = move || {
         let tracer = tracer.clone();
         let prepared = std::rc::Rc::new(PreparedServerSpan::new("GET", Some("/api/users/{id}"), 200));
         App::new()
-            .configure(workload::configure)
+            .configure(|config| shape.configure(config))
             .wrap_fn(move |request, service| {
                 let started = Instant::now();
                 let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -53,7 +55,7 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
             })
     };
     HttpServer::new(app)
-        .workers(1)
+        .workers(shape.workers)
         .keep_alive(workload::KEEP_ALIVE)
         .listen(workload::bind()?)?
         .run()

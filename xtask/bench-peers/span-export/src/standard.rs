@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, IdGenerator, RandomIdGenerator, SpanData, SpanEvents, SpanLinks,
     SpanProcessor,
 };
+use workload::Shape;
 
 pub(crate) async fn serve(endpoint: &str) -> Result<()> {
     let exporter = SpanExporter::builder()
@@ -30,11 +31,12 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
     processor.set_resource(&Resource::builder().with_service_name("span-export").build());
     let processor = Arc::new(processor);
     let shared = Arc::clone(&processor);
+    let shape = Shape::read()?;
     let app = move || {
         let processor = Arc::clone(&shared);
         let scope = Rc::new(InstrumentationScope::builder("span-export").build());
         App::new()
-            .configure(workload::configure)
+            .configure(|config| shape.configure(config))
             .wrap_fn(move |request, service| {
                 let started = Instant::now();
                 let start_time = SystemTime::now();
@@ -77,7 +79,7 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
             })
     };
     HttpServer::new(app)
-        .workers(1)
+        .workers(shape.workers)
         .keep_alive(workload::KEEP_ALIVE)
         .listen(workload::bind()?)?
         .run()

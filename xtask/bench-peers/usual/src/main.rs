@@ -1,4 +1,4 @@
-//! The usual composition: `usual ADDRESS OTLP_GRPC_ENDPOINT`.
+//! The usual composition: `usual ADDRESS OTLP_GRPC_ENDPOINT [NAME=VALUE]...`.
 //!
 //! actix-web-prom, tracing-actix-web's default root span, bunyan lines on stdout, tracing-opentelemetry and the
 //! SDK's batch processor over OTLP/gRPC, each as its documentation shows it.
@@ -15,6 +15,7 @@ use tracing_bunyan_formatter::{BunyanFormattingLayer, JsonStorageLayer};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use workload::Shape;
 
 #[actix_web::main]
 async fn main() -> Result<()> {
@@ -36,14 +37,15 @@ async fn main() -> Result<()> {
         .endpoint("/metrics")
         .build()
         .map_err(|error| anyhow!("build the metrics: {error}"))?;
+    let shape = Shape::read()?;
     let app = move || {
         App::new()
-            .configure(workload::configure)
+            .configure(|config| shape.configure(config))
             .wrap(TracingLogger::default())
             .wrap(metrics.clone())
     };
     HttpServer::new(app)
-        .workers(1)
+        .workers(shape.workers)
         .keep_alive(workload::KEEP_ALIVE)
         .listen(workload::bind()?)?
         .run()

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
 
+use super::super::limits::{
+    CALL_JSON, CALL_JSON_INSTRUCTIONS, CALL_STREAM, CALL_STREAM_INSTRUCTIONS, Figure,
+};
 use super::proxy::MODEL;
 
 const PATH: &str = "/v1/chat/completions";
@@ -29,11 +32,19 @@ impl Ask {
         }
     }
 
-    /// Most CPU time of a call, as a multiple of the floor.
-    pub(super) fn must_ratio(self) -> f64 {
+    /// The figure of its CPU time.
+    pub(super) fn cpu(self) -> &'static Figure {
         match self {
-            Self::Json => 1.5,
-            Self::Stream => 1.3,
+            Self::Json => &CALL_JSON,
+            Self::Stream => &CALL_STREAM,
+        }
+    }
+
+    /// The figure of its instructions.
+    pub(super) fn instructions(self) -> &'static Figure {
+        match self {
+            Self::Json => &CALL_JSON_INSTRUCTIONS,
+            Self::Stream => &CALL_STREAM_INSTRUCTIONS,
         }
     }
 

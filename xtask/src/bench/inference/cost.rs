@@ -1,18 +1,19 @@
 //! CPU time of a call, in interleaved runs.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use gatewayz_testkit::otlp::Receiver;
 
+use super::super::cores::{Cores, used};
+use super::super::judge::Measured;
 use super::super::load::{Load, Until};
-use super::super::processor::{Cores, SPREAD_MAX, median_and_spread, used};
-use super::super::{CONNECTIONS, Scale};
+use super::super::progress::Progress;
+use super::super::receivers::Receivers;
+use super::super::report::Reading;
+use super::super::{Bench, CONNECTIONS, Scale};
 use super::ask::{Ask, check};
 use super::proxy::{Proxy, start_provider};
 use super::signals::Signals;
-use super::verdict;
 
 const WARM_UP: Duration = Duration::from_millis(500);
 
@@ -24,72 +25,57 @@ struct Turn {
     signals: Option<Signals>,
 }
 
-/// Measures both proxies in turns and holds the service against the floor.
+/// Measures both proxies in turns.
 ///
 /// # Errors
 /// When a run fails.
-pub(super) fn measure(target: &Path, cores: &Cores, scale: Scale) -> Result<bool> {
-    let (rounds, run) = match scale {
+pub(super) fn measure(bench: &Bench<'_>, cores: &Cores) -> Result<Reading> {
+    let (rounds, run) = match bench.scale {
         Scale::Quick => (3, Duration::from_secs(1)),
-        Scale::Full => (5, Duration::from_secs(3)),
+        Scale::Full => (5, Duration::from_secs(2)),
     };
-    println!(
-        "\nCPU per call of /v1/chat/completions ({rounds} rounds of {run:?}; proxy on core {}, load, provider and \
+    let progress = Progress::start(rounds * 2);
+    progress.say(&format!(
+        "CPU per call of /v1/chat/completions ({rounds} rounds of {run:?}; proxy on core {}, load, provider and \
          receiver on core {})",
         cores.server, cores.load
-    );
+    ));
     let mut ratios = Ask::ALL.map(|_| Vec::new());
-    let mut passed = true;
+    let mut reading = Reading::default();
     for round in 1..=rounds {
-        let [floor, service] = Proxy::ALL.map(|proxy| turn(proxy, target, cores, run));
-        let (floor, service) = (floor?, service?);
+        progress.step(&format!("round {round}, {}", Proxy::Floor.name()));
+        let floor = turn(Proxy::Floor, bench, cores, run)?;
+        progress.step(&format!("round {round}, {}", Proxy::Service.name()));
+        let service = turn(Proxy::Service, bench, cores, run)?;
         for (proxy, turn) in Proxy::ALL.iter().zip([&floor, &service]) {
             let [json, stream] = turn.cpu_micros;
-            println!(
+            progress.say(&format!(
                 "  round {round}  {:<14} {json:>6.1} us JSON, {stream:>6.1} us stream   {}",
                 proxy.name(),
                 turn.signals
                     .map(|signals| signals.to_string())
                     .unwrap_or_default()
-            );
+            ));
         }
-        passed &= service.signals.is_some_and(|signals| signals.agree());
+        reading.agreed(service.signals.is_some_and(|signals| signals.agree()));
+        let [json, _] = floor.cpu_micros;
+        reading.floor.push(json);
         let pairs = service.cpu_micros.iter().zip(floor.cpu_micros);
         for (ratios, (service, floor)) in ratios.iter_mut().zip(pairs) {
             ratios.push(service / floor);
         }
     }
     for (ask, ratios) in Ask::ALL.into_iter().zip(ratios) {
-        passed &= judge(ask, ratios);
+        reading.put(Measured::new(ask.cpu(), ratios));
     }
-    Ok(passed)
+    Ok(reading)
 }
 
-fn judge(ask: Ask, ratios: Vec<f64>) -> bool {
-    let must = ask.must_ratio();
-    let is_clear = ratios.iter().all(|ratio| *ratio <= must) || ratios.iter().all(|ratio| *ratio > must);
-    let (ratio, spread) = median_and_spread(ratios);
-    // Noise leaves open on which side of the limit they are only when they are on both.
-    let is_judged = is_clear || spread <= SPREAD_MAX;
-    let within = ratio <= must;
-    println!(
-        "  median   {:<14} {ratio:.2} x floor a {} (spread {:.0} %)   {} of {must:.1} x",
-        Proxy::Service.name(),
-        ask.name(),
-        spread * 100.0,
-        if is_judged {
-            verdict(within)
-        } else {
-            "too noisy to judge: the limit"
-        }
-    );
-    within || !is_judged
-}
-
-fn turn(proxy: Proxy, target: &Path, cores: &Cores, run: Duration) -> Result<Turn> {
-    let receiver = Receiver::counting();
+fn turn(proxy: Proxy, bench: &Bench<'_>, cores: &Cores, run: Duration) -> Result<Turn> {
+    let receivers = Receivers::start();
+    let target = &bench.target;
     let provider = start_provider(target, Duration::ZERO)?;
-    let server = cores.start(&mut proxy.command(&[], target, provider.address, &receiver)?)?;
+    let server = cores.start(&mut proxy.command(&[], target, provider.address, &receivers)?)?;
     let mut requests = check(server.address, provider.address)?;
     let mut cpu_micros = [0.0; 2];
     for (ask, cpu_micros) in Ask::ALL.into_iter().zip(&mut cpu_micros) {
@@ -103,24 +89,7 @@ fn turn(proxy: Proxy, target: &Path, cores: &Cores, run: Duration) -> Result<Tur
     }
     let signals = match proxy {
         Proxy::Floor => None,
-        Proxy::Service => Some(Signals::gather(requests, server, &receiver)?),
+        Proxy::Service => Some(Signals::gather(requests, server, &receivers.otlp)?),
     };
     Ok(Turn { cpu_micros, signals })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Ask, judge};
-
-    #[test]
-    fn noise_excuses_only_what_may_be_within_the_limit() {
-        for (ratios, expected) in [
-            (vec![1.9, 2.4, 2.9], false),
-            (vec![1.3, 1.6, 1.9], true),
-            (vec![1.45, 1.55, 1.6], false),
-            (vec![0.9, 1.2, 1.4], true),
-        ] {
-            assert_eq!(judge(Ask::Json, ratios.clone()), expected, "{ratios:?}");
-        }
-    }
 }

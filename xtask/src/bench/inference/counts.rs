@@ -1,61 +1,70 @@
 //! User-space instructions of a call, which repeat where CPU time does not. They say where time goes; the limit is one
 //! of CPU time, which has the system calls in it that both proxies make.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use gatewayz_testkit::otlp::Receiver;
 
 use super::super::instructions::{callgrind, require_valgrind, total};
+use super::super::judge::Measured;
 use super::super::load::{Load, Until};
+use super::super::progress::Progress;
+use super::super::receivers::Receivers;
+use super::super::report::Reading;
 use super::super::server::Server;
-use super::super::{CONNECTIONS, Scale};
+use super::super::{Bench, CONNECTIONS, Scale};
 use super::ask::{Ask, check};
 use super::proxy::{Proxy, start_provider};
 use super::signals::Signals;
 
 const WARM_UP: u64 = 200;
 
-/// Counts both proxies' instructions; `false` when the signals do not agree.
+/// Counts both proxies' instructions.
 ///
 /// # Errors
 /// When valgrind is missing or a run fails.
-pub(super) fn measure(target: &Path, scale: Scale) -> Result<bool> {
+pub(super) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     require_valgrind()?;
-    let (few, many) = match scale {
+    let (few, many) = match bench.scale {
         Scale::Quick => (200, 1_200),
-        Scale::Full => (1_000, 5_000),
+        Scale::Full => (1_000, 4_000),
     };
-    println!("\nInstructions per call (user space, callgrind; from {few} to {many} calls)");
-    let mut passed = true;
+    let progress = Progress::start(Ask::ALL.len() * Proxy::ALL.len());
+    progress.say(&format!(
+        "Instructions per call (user space, callgrind; from {few} to {many} calls)"
+    ));
+    let mut reading = Reading::default();
     for ask in Ask::ALL {
-        let mut floor = None;
+        let mut counts = Vec::new();
         for proxy in Proxy::ALL {
-            let (base, _) = count(proxy, ask, few, target)?;
-            let (total, signals) = count(proxy, ask, many, target)?;
+            progress.step(&format!("{} {}", proxy.name(), ask.name()));
+            let (base, _) = count(proxy, ask, few, bench)?;
+            let (total, signals) = count(proxy, ask, many, bench)?;
             let per_call = total.saturating_sub(base) as f64 / (many - few) as f64;
-            let floor = *floor.get_or_insert(per_call);
-            println!(
-                "  {:<6} {:<14} {per_call:>9.0}  {:>5.2} x   {}",
+            progress.say(&format!(
+                "  {:<6} {:<14} {per_call:>9.0}   {}",
                 ask.name(),
                 proxy.name(),
-                per_call / floor,
                 signals.map(|signals| signals.to_string()).unwrap_or_default()
-            );
-            passed &= signals.is_none_or(|signals| signals.agree());
+            ));
+            reading.agreed(signals.is_none_or(|signals| signals.agree()));
+            counts.push(per_call);
+        }
+        if let [floor, service] = counts[..] {
+            reading.put(Measured::once(ask.instructions(), service / floor));
         }
     }
-    Ok(passed)
+    Ok(reading)
 }
 
 /// All instructions of one process that passes `WARM_UP + calls` calls on.
-fn count(proxy: Proxy, ask: Ask, calls: u64, target: &Path) -> Result<(u64, Option<Signals>)> {
-    let receiver = Receiver::counting();
+fn count(proxy: Proxy, ask: Ask, calls: u64, bench: &Bench<'_>) -> Result<(u64, Option<Signals>)> {
+    let receivers = Receivers::start();
+    let target = &bench.target;
     let provider = start_provider(target, Duration::ZERO)?;
     let name = format!("bench-{}-{}-{calls}.callgrind", proxy.name(), ask.name());
     let profile = target.join(name);
-    let mut command = proxy.command(&callgrind(&profile), target, provider.address, &receiver)?;
+    let mut command = proxy.command(&callgrind(&profile), target, provider.address, &receivers)?;
     let server = Server::start(&mut command)?;
     let checked = check(server.address, provider.address)?;
     let mut load = Load::connect(server.address, CONNECTIONS)?.asking(ask.request());
@@ -67,7 +76,11 @@ fn count(proxy: Proxy, ask: Ask, calls: u64, target: &Path) -> Result<(u64, Opti
             server.stop()?;
             None
         }
-        Proxy::Service => Some(Signals::gather(checked + WARM_UP + calls, server, &receiver)?),
+        Proxy::Service => Some(Signals::gather(
+            checked + WARM_UP + calls,
+            server,
+            &receivers.otlp,
+        )?),
     };
     Ok((total(&profile)?, signals))
 }

@@ -7,13 +7,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gatewayz_testkit::otlp::Receiver;
 
 use super::super::peers::Peer;
+use super::super::receivers::Receivers;
 use super::super::server::Server;
 
-pub(super) const FLOOR: &str = "inference-floor";
-pub(super) const PROVIDER: &str = "mock-provider";
+pub(crate) const FLOOR: &str = "inference-floor";
+pub(crate) const PROVIDER: &str = "mock-provider";
 /// The model that is asked for, here and there.
 pub(super) const MODEL: &str = "mock-1";
 
@@ -36,7 +36,7 @@ impl Proxy {
         }
     }
 
-    /// The command that starts it on a free port with one worker before `provider`, exporting to `receiver`.
+    /// The command that starts it on a free port with one worker before `provider`, exporting to `receivers`.
     ///
     /// # Errors
     /// When the catalog cannot be written.
@@ -45,7 +45,7 @@ impl Proxy {
         wrapper: &[String],
         target: &Path,
         provider: SocketAddr,
-        receiver: &Receiver,
+        receivers: &Receivers,
     ) -> Result<Command> {
         match self {
             Self::Floor => {
@@ -56,7 +56,7 @@ impl Proxy {
                 let catalog = catalog(target);
                 fs::write(&catalog, catalog_text(provider))
                     .with_context(|| format!("write {}", catalog.display()))?;
-                let mut command = Peer::Service.command(wrapper, target, receiver)?;
+                let mut command = Peer::Service.setup().command(wrapper, target, receivers)?;
                 command.env("CATALOG_FILE", catalog);
                 Ok(command)
             }

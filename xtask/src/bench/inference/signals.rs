@@ -39,7 +39,7 @@ impl Signals {
         let _ = receiver.wait_for(expected, LAST_SPANS);
         let samples = scrape(&server)?;
         let labels = [("provider", "mock"), ("model", MODEL), ("status", "success")];
-        let lines = server.stop()?;
+        let lines = server.stop()?.of_requests;
         let spans = receiver.spans();
         let of_server = spans.iter().filter(|span| span.kind == SpanKind::Server).count();
         Ok(Self {

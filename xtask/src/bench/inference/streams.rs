@@ -1,25 +1,26 @@
 //! Resident memory of both proxies while streams are open.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use gatewayz_testkit::otlp::Receiver;
 
+use super::super::Bench;
+use super::super::cores::Cores;
 use super::super::idle::resident_mib;
+use super::super::judge::Measured;
+use super::super::limits::CALL_MEMORY;
 use super::super::load::{Load, Until};
-use super::super::processor::Cores;
+use super::super::progress::Progress;
+use super::super::receivers::Receivers;
+use super::super::report::Reading;
 use super::super::server::Server;
 use super::ask::{Ask, check};
 use super::proxy::{Proxy, start_provider};
 use super::signals::Signals;
-use super::verdict;
 
 const OPEN: usize = 1_000;
-/// Most resident memory, in megabytes of a million bytes. What the kernel holds for sockets is not in it.
-const MUST_MEGABYTES: f64 = 40.0;
 /// Between two events of a stream, so that all of them are open for seconds.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Shortest time that a stream takes.
@@ -27,23 +28,35 @@ const LENGTH: Duration = Duration::from_secs(9);
 const SAMPLES: usize = 20;
 const BETWEEN: Duration = Duration::from_millis(50);
 
-/// Opens the streams, samples the memory while all are open, and counts the signals when they have ended.
+/// Opens the streams, samples the memory while all are open, and counts the signals when they have ended. What the
+/// kernel holds for sockets is not in it.
 ///
 /// # Errors
 /// When the streams are not open at one time, or a run fails.
-pub(super) fn measure(target: &Path, cores: &Cores) -> Result<bool> {
-    println!("\nResident memory with {OPEN} open streams ({PAUSE:?} between two events)");
-    let mut passed = true;
+pub(super) fn measure(bench: &Bench<'_>, cores: &Cores) -> Result<Reading> {
+    let progress = Progress::start(Proxy::ALL.len());
+    progress.say(&format!(
+        "Resident memory with {OPEN} open streams ({PAUSE:?} between two events)"
+    ));
+    let mut reading = Reading::default();
     for proxy in Proxy::ALL {
-        passed &= one(proxy, target, cores)?;
+        progress.step(proxy.name());
+        one(&mut reading, proxy, bench, cores, &progress)?;
     }
-    Ok(passed)
+    Ok(reading)
 }
 
-fn one(proxy: Proxy, target: &Path, cores: &Cores) -> Result<bool> {
-    let receiver = Receiver::start();
+fn one(
+    reading: &mut Reading,
+    proxy: Proxy,
+    bench: &Bench<'_>,
+    cores: &Cores,
+    progress: &Progress,
+) -> Result<()> {
+    let receivers = Receivers::keeping_spans();
+    let target = &bench.target;
     let provider = start_provider(target, PAUSE)?;
-    let server = cores.start(&mut proxy.command(&[], target, provider.address, &receiver)?)?;
+    let server = cores.start(&mut proxy.command(&[], target, provider.address, &receivers)?)?;
     let checked = check(server.address, provider.address)?;
     let before = megabytes(&server)?;
     let mut load = Load::connect(server.address, OPEN)?.asking(Ask::Stream.request());
@@ -57,19 +70,17 @@ fn one(proxy: Proxy, target: &Path, cores: &Cores) -> Result<bool> {
         Ok((open?, ended))
     })?;
     let after = megabytes(&server)?;
-    print!(
+    progress.say(&format!(
         "  {:<14} {before:>5.1} MB before, at most {open:>5.1} MB while open, {after:>5.1} MB after",
         proxy.name()
-    );
-    if proxy == Proxy::Floor {
-        println!();
-        return Ok(true);
+    ));
+    if proxy == Proxy::Service {
+        reading.put(Measured::once(&CALL_MEMORY, open));
+        let signals = Signals::gather(checked + ended, server, &receivers.otlp)?;
+        progress.say(&format!("  {:<14} {signals}", ""));
+        reading.agreed(signals.agree());
     }
-    let within = open <= MUST_MEGABYTES;
-    println!("   {} of {MUST_MEGABYTES} MB", verdict(within));
-    let signals = Signals::gather(checked + ended, server, &receiver)?;
-    println!("  {:<14} {signals}", "");
-    Ok(within && signals.agree())
+    Ok(())
 }
 
 /// The most memory seen while all streams are open, which were asked for after `began`.

@@ -1,0 +1,142 @@
+//! What a scrape costs, and whether a request notices it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use gatewayz_testkit::http::Client;
+
+use super::cores::{Cores, used};
+use super::judge::Measured;
+use super::latency::{LATE_MAX, Run, half_of_bare};
+use super::limits::{Figure, P99_SCRAPED, SCRAPE_10K, SCRAPE_100K};
+use super::peers::{Peer, Setup};
+use super::progress::Progress;
+use super::report::Reading;
+use super::{Bench, Scale};
+
+const SCRAPES: usize = 11;
+/// Between two scrapes while requests are made; Prometheus leaves 15.
+const PERIOD: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(20);
+
+/// Scrapes a server at rest, and one that answers requests.
+///
+/// # Errors
+/// When the machine has one core or a run fails.
+pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
+    let cores = Cores::take()?;
+    let mut reading = Reading::default();
+    println!(
+        "CPU per scrape ({SCRAPES} scrapes; server on core {})",
+        cores.server
+    );
+    for (series, figure) in [(10_000, &SCRAPE_10K), (100_000, &SCRAPE_100K)] {
+        at_rest(&mut reading, with(series), figure, bench, &cores)?;
+    }
+    while_answering(&mut reading, bench, &cores)?;
+    Ok(reading)
+}
+
+fn with(series: usize) -> Setup {
+    Setup {
+        series,
+        ..Peer::Lean.setup()
+    }
+}
+
+fn at_rest(
+    reading: &mut Reading,
+    setup: Setup,
+    figure: &'static Figure,
+    bench: &Bench<'_>,
+    cores: &Cores,
+) -> Result<()> {
+    let run = Run::start(setup, bench, cores)?;
+    let mut client = Client::connect(run.server.address).context("connect to the server")?;
+    // The buffers have their size after the first.
+    let page = scrape(&mut client)?;
+    ensure!(page >= setup.series, "scrape: the page has {page} lines");
+    let mut costs = Vec::new();
+    for _ in 0..SCRAPES {
+        let before = used(run.server.id())?;
+        scrape(&mut client)?;
+        costs.push(used(run.server.id())?.saturating_sub(before).as_secs_f64() * 1e3);
+    }
+    let facts = run.end()?;
+    reading.agreed(facts.agree());
+    println!(
+        "  {:<24} {:>7.2} ms, {page} lines   {facts}",
+        setup.name(),
+        Measured::new(figure, costs.clone()).median()
+    );
+    reading.put(Measured::new(figure, costs));
+    Ok(())
+}
+
+fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> Result<()> {
+    let (rounds, time) = match bench.scale {
+        Scale::Quick => (3, Duration::from_secs(2)),
+        Scale::Full => (7, Duration::from_secs(4)),
+    };
+    let rate = half_of_bare(bench, cores)?;
+    let progress = Progress::start(rounds * 2);
+    progress.say(&format!(
+        "p99 at {rate:.0} requests/s without and with a scrape each second ({rounds} rounds of {time:?} each)"
+    ));
+    let setup = with(10_000);
+    let mut run = Run::start(setup, bench, cores)?;
+    let mut ratios = Vec::new();
+    for round in 1..=rounds {
+        progress.step(&format!("round {round}, without"));
+        let (without, late) = run.p99_millis(rate, time)?;
+        progress.step(&format!("round {round}, with"));
+        let (with, scrapes) = scraped(run.server.address, || run.p99_millis(rate, time))?;
+        progress.say(&format!(
+            "  round {round}  {without:>7.3} ms without, {with:>7.3} ms with {scrapes} scrapes"
+        ));
+        if late > without * LATE_MAX {
+            reading.noise = Some("the load did not keep its schedule".to_owned());
+        }
+        ratios.push(with / without);
+    }
+    let facts = run.end()?;
+    progress.say(&format!("  {:<24} {facts}", setup.name()));
+    reading.agreed(facts.agree());
+    reading.put(Measured::new(&P99_SCRAPED, ratios));
+    Ok(())
+}
+
+/// The p99 that `work` says, scraped meanwhile, and how often.
+fn scraped(address: SocketAddr, work: impl FnOnce() -> Result<(f64, f64)>) -> Result<(f64, usize)> {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let scraper = scope.spawn(|| -> Result<usize> {
+            let mut client = Client::connect(address).context("connect to the server")?;
+            let (started, mut count) = (Instant::now(), 0);
+            while !done.load(Ordering::Relaxed) {
+                if started.elapsed() >= PERIOD * count {
+                    scrape(&mut client)?;
+                    count += 1;
+                }
+                thread::sleep(TICK);
+            }
+            Ok(count as usize)
+        });
+        let p99 = work();
+        done.store(true, Ordering::Relaxed);
+        let scrapes = scraper
+            .join()
+            .map_err(|_| anyhow::anyhow!("scrape meanwhile"))??;
+        Ok((p99?.0, scrapes))
+    })
+}
+
+/// Lines of the page.
+fn scrape(client: &mut Client) -> Result<usize> {
+    let page = client.get("/metrics", &[]).context("scrape the server")?;
+    ensure!(page.status == 200, "scrape the server: status {}", page.status);
+    Ok(memchr::memchr_iter(b'\n', &page.body).count())
+}
