@@ -1,5 +1,6 @@
 //! Fields of events and spans as JSON members, bounded and unable to override the line's own keys.
 
+use std::cell::Cell;
 use std::fmt::{self, Debug, Write};
 
 use tracing::field::{Field, Visit};
@@ -28,10 +29,13 @@ pub(crate) const RESERVED: [&str; 15] = [
 const ATTRIBUTES: [&str; 6] = ["error.", "gen_ai.", "http.", "otel.", "peer.", "server."];
 /// Room kept for the end of the line, so that a cut line is still one JSON object.
 pub(crate) const CLOSING_BYTES: usize = 64;
+/// Most of each buffer that is kept between two lines of a thread.
+const KEPT_BYTES: usize = 4096;
 /// Longest name and quotes that are written for one field beside its value.
 const KEY_BYTES: usize = 128;
 
 /// Collects `,"name":value` members and, apart from them, the message.
+#[derive(Default)]
 pub(crate) struct Fields {
     pub(crate) members: Vec<u8>,
     pub(crate) message: Vec<u8>,
@@ -42,15 +46,21 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    /// Members and message together stay below `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            members: Vec::new(),
-            message: Vec::new(),
-            truncated: 0,
-            names: Vec::new(),
-            limit,
-        }
+    /// Lends empty fields whose buffers are kept per thread; members and message together stay below `limit` bytes.
+    /// A line written while another is being written (a field's `Debug` that logs) gets buffers of its own.
+    pub(crate) fn lend<T>(limit: usize, run: impl FnOnce(&mut Self) -> T) -> T {
+        thread_local!(static KEPT: Cell<Option<Box<Fields>>> = const { Cell::new(None) });
+        let mut fields = KEPT.take().unwrap_or_default();
+        fields.members.clear();
+        fields.message.clear();
+        fields.names.clear();
+        fields.truncated = 0;
+        fields.limit = limit;
+        let result = run(&mut fields);
+        fields.members.shrink_to(KEPT_BYTES);
+        fields.message.shrink_to(KEPT_BYTES);
+        KEPT.set(Some(fields));
+        result
     }
 
     fn room(&self) -> usize {
@@ -113,11 +123,15 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.member(field, |fields| write_display(&value, &mut fields.members));
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        self.member(field, |fields| fields.members.extend_from_slice(digits));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.member(field, |fields| write_display(&value, &mut fields.members));
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        self.member(field, |fields| fields.members.extend_from_slice(digits));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -185,15 +199,16 @@ impl SpanFields {
             return;
         }
         let used: usize = self.members.iter().map(|(_, range)| range.len()).sum();
-        let mut fields = Fields::new(Self::LIMIT_BYTES.saturating_sub(used));
-        write(&mut fields);
-        if fields.members.is_empty() {
-            return;
-        }
-        self.members.retain(|(name, _)| *name != field.name());
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&fields.members);
-        self.members.push((field.name(), start..self.bytes.len()));
+        Fields::lend(Self::LIMIT_BYTES.saturating_sub(used), |fields| {
+            write(fields);
+            if fields.members.is_empty() {
+                return;
+            }
+            self.members.retain(|(name, _)| *name != field.name());
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&fields.members);
+            self.members.push((field.name(), start..self.bytes.len()));
+        });
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use gatewayz_delivery::Severity;
+use smol_str::SmolStr;
 use tracing::field::Visit;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -17,7 +18,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{Extensions, LookupSpan};
 
 use crate::clock::unix_nanos;
-use crate::fields::SpanFields;
+use crate::fields::{Fields, SpanFields};
 use crate::level::LevelHandle;
 use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine, shown_endpoint};
 use crate::pretty;
@@ -37,7 +38,7 @@ pub struct SpanFacts {
     /// The innermost span.
     pub span_id: Option<[u8; 8]>,
     /// Path of the request being served.
-    pub endpoint: Option<Arc<str>>,
+    pub endpoint: Option<SmolStr>,
     /// Its method.
     pub method: Option<&'static str>,
     /// Its route template.
@@ -269,45 +270,59 @@ where
             },
             Some(_) | None => 0,
         };
+        Fields::lend(self.encoder.fields_max_bytes(), |fields| {
+            event.record(fields);
+            let facts = self.around(event, &context, fields);
+            if fields.truncated > 0 {
+                self.lines.count_truncated(fields.truncated);
+            }
+            self.write_event(&EventLine {
+                unix_nanos,
+                level: *metadata.level(),
+                target: metadata.target(),
+                facts: &facts,
+                fields,
+                suppressed,
+            });
+        });
+    }
+}
+
+impl LogLayer {
+    /// What is known from the spans around an event, leaf first; their fields go to `fields`.
+    fn around<S>(&self, event: &Event<'_>, context: &Context<'_, S>, fields: &mut Fields) -> SpanFacts
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
         let mut facts = SpanFacts::default();
-        let spans: Vec<_> = context.event_scope(event).into_iter().flatten().collect();
-        let extensions: Vec<Extensions<'_>> = spans.iter().map(|span| span.extensions()).collect();
-        for extensions in &extensions {
-            (self.facts.of_span)(extensions, &mut facts);
+        let mut is_inside = false;
+        for span in context.event_scope(event).into_iter().flatten() {
+            is_inside = true;
+            let extensions = span.extensions();
+            (self.facts.of_span)(&extensions, &mut facts);
+            if let Some(span) = extensions.get::<SpanFields>() {
+                fields.inherit(span);
+            }
         }
-        if extensions.is_empty() {
+        if !is_inside {
             (self.facts.of_thread)(&mut facts);
         }
-        let fields = self.encoder.fields(
-            event,
-            extensions
-                .iter()
-                .filter_map(|extensions| extensions.get::<SpanFields>()),
-        );
-        if fields.truncated > 0 {
-            self.lines.count_truncated(fields.truncated);
-        }
-        let level = *metadata.level();
-        let event = EventLine {
-            unix_nanos,
-            level,
-            target: metadata.target(),
-            facts: &facts,
-            fields: &fields,
-            suppressed,
-        };
+        facts
+    }
+
+    fn write_event(&self, event: &EventLine<'_>) {
         let line = Line {
             bytes: &[],
-            unix_nanos,
-            level,
-            severity: severity(level, metadata.target()),
-            trace_id: facts.trace_id,
-            span_id: facts.span_id,
+            unix_nanos: event.unix_nanos,
+            level: event.level,
+            severity: severity(event.level, event.target),
+            trace_id: event.facts.trace_id,
+            span_id: event.facts.span_id,
         };
         self.write(
             line,
-            |out| self.encoder.write_event(&event, out),
-            |out| pretty::write_event(&event, out),
+            |out| self.encoder.write_event(event, out),
+            |out| pretty::write_event(event, out),
         );
     }
 }

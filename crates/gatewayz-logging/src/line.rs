@@ -1,9 +1,9 @@
 //! One JSON object a line: keys in a fixed order, constant parts prepared once.
 
-use tracing::{Event, Level};
+use tracing::Level;
 
 use crate::clock::write_timestamp;
-use crate::fields::{CLOSING_BYTES, Fields, SpanFields};
+use crate::fields::{CLOSING_BYTES, Fields};
 use crate::json::{write_escaped, write_hex};
 use crate::layer::SpanFacts;
 
@@ -208,19 +208,10 @@ impl LineEncoder {
         out.extend_from_slice(b"}\n");
     }
 
-    /// Visits an event and the spans around it, leaf first, within what the line's frame leaves.
-    pub(crate) fn fields<'a>(
-        &self,
-        event: &Event<'_>,
-        spans: impl Iterator<Item = &'a SpanFields>,
-    ) -> Fields {
+    /// Most bytes of an event's fields and message: what the line's frame leaves.
+    pub(crate) fn fields_max_bytes(&self) -> usize {
         let frame = FRAME_BYTES + 6 * ENDPOINT_MAX_CHARS + CLOSING_BYTES;
-        let mut fields = Fields::new(self.line_max_bytes.saturating_sub(frame).max(FRAME_BYTES));
-        event.record(&mut fields);
-        for span in spans {
-            fields.inherit(span);
-        }
-        fields
+        self.line_max_bytes.saturating_sub(frame).max(FRAME_BYTES)
     }
 }
 

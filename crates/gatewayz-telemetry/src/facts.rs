@@ -33,7 +33,7 @@ fn add_ids(identity: &SpanIdentity, facts: &mut SpanFacts) {
 
 fn add_request(request: &ServerSpan, facts: &mut SpanFacts) {
     if let Some(head) = request.attachment_as::<RequestHead>() {
-        facts.endpoint = Some(head.endpoint.as_str().into());
+        facts.endpoint = Some(head.endpoint.clone());
         facts.method = Some(head.method);
         facts.route.clone_from(&head.route);
     }
