@@ -1,10 +1,11 @@
-//! `codegen`: documents and dashboards that the code writes.
+//! `codegen`: documents and dashboards that the code writes, and the page of measurements.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::bench;
 use crate::command::{command, succeeds};
 use crate::scratch;
 
@@ -23,6 +24,9 @@ const FILES: [&str; 6] = [
 /// # Errors
 /// When cargo cannot be started.
 pub(crate) fn write(root: &Path) -> Result<bool> {
+    for (name, text) in bench::document(root)? {
+        fs::write(root.join(name), text).with_context(|| format!("write {name}"))?;
+    }
     generate(root, root)
 }
 
@@ -36,9 +40,13 @@ pub(crate) fn check(root: &Path) -> Result<bool> {
         return Ok(false);
     }
     let mut all_same = true;
+    let mut generated = bench::document(root)?;
     for name in FILES {
         let expected =
             fs::read_to_string(fresh.join(name)).with_context(|| format!("read the generated {name}"))?;
+        generated.push((name, expected));
+    }
+    for (name, expected) in generated {
         let committed = fs::read_to_string(root.join(name)).unwrap_or_default();
         if let Some(line) = first_difference(&committed, &expected) {
             eprintln!(

@@ -8,7 +8,7 @@ use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::{InternalError, JsonPayloadError, PathError};
 use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
-use actix_web::http::{ConnectionType, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpRequest};
 use futures_util::future::Either;
 use pin_project_lite::pin_project;
@@ -22,10 +22,6 @@ pub const URI_MAX_BYTES: usize = 8 * 1024;
 pub const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Longest body.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
-
-const KNOWN_METHODS: [&str; 9] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
-];
 
 /// The middleware that refuses what is out of bounds.
 #[derive(Debug, Clone, Copy)]
@@ -125,7 +121,7 @@ fn refuse<B>(request: ServiceRequest, problem: Problem) -> ServiceResponse<Eithe
 
 fn violation(request: &ServiceRequest) -> Option<Problem> {
     // actix-web-prom would take an unknown method as a label value.
-    if !KNOWN_METHODS.contains(&request.method().as_str()) {
+    if !is_known(request.method()) {
         return Some(match request.match_pattern() {
             Some(_) => Problem::new(StatusCode::METHOD_NOT_ALLOWED, routes::METHOD_NOT_ALLOWED),
             None => routes::not_found(),
@@ -174,6 +170,22 @@ fn violation(request: &ServiceRequest) -> Option<Problem> {
         return Some(too_large());
     }
     None
+}
+
+/// Whether RFC 9110 or RFC 5789 registers the method.
+fn is_known(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::DELETE
+            | Method::CONNECT
+            | Method::OPTIONS
+            | Method::TRACE
+            | Method::PATCH
+    )
 }
 
 fn too_large() -> Problem {

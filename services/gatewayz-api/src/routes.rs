@@ -178,9 +178,10 @@ pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane
             let json = json_config(PLANE_BODY_MAX_BYTES);
             config.service(resource(path, &routes).app_data(json).wrap(plane.clone()));
         } else {
-            config.service(resource(path, &routes).app_data(json_config(limits::BODY_MAX_BYTES)));
+            config.service(resource(path, &routes));
         }
     }
+    config.app_data(json_config(limits::BODY_MAX_BYTES));
     config.app_data(web::PathConfig::default().error_handler(limits::path_error));
     config.default_service(web::to(|request: HttpRequest| async move {
         not_found().response_at(request.path())

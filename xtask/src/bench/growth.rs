@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Bench;
 use super::instructions::Counter;
 use super::judge::Measured;
-use super::limits::{ROUTES, SERIES};
+use super::limits::{ROUTES, ROUTES_EXTRA, SERIES};
 use super::peers::{Peer, Setup};
 use super::report::Reading;
 
@@ -43,8 +43,9 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     let mut reading = counter.finish();
     reading.put(Measured::once(
         &ROUTES,
-        (lean_routes - bare_routes) / (lean - bare),
+        (lean_routes / bare_routes) / (lean / bare),
     ));
+    reading.put(Measured::once(&ROUTES_EXTRA, lean_routes - bare_routes));
     reading.put(Measured::once(&SERIES, (many - bare) / (few - bare)));
     Ok(reading)
 }

@@ -51,6 +51,7 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// Boxed, because an answer is moved often on its way out.
     pub(crate) fn begin(
         worker: Rc<Worker>,
         handles: Rc<MethodHandles>,
@@ -59,13 +60,13 @@ impl InFlight {
         start_unix_nanos: u64,
         payload: CountedPayload,
         request_id: Option<HeaderValue>,
-    ) -> Self {
+    ) -> Box<Self> {
         worker.began();
         if let Some(in_progress) = &handles.in_progress {
             in_progress.increment();
         }
         let current: Arc<ServerSpan> = Arc::<ServerSpan<RequestHead>>::clone(&span);
-        Self {
+        Box::new(Self {
             worker,
             handles,
             answered: None,
@@ -78,7 +79,7 @@ impl InFlight {
             request_id,
             bytes_out: 0,
             finished: false,
-        }
+        })
     }
 
     /// Whether the router took the expected route.

@@ -130,7 +130,7 @@ where
         };
         let parent = remote_parent(request.headers());
         let span = recorder.tracer.server_span(parent, started, head);
-        let mut in_flight = Box::new(InFlight::begin(
+        let mut in_flight = InFlight::begin(
             Rc::clone(&self.worker),
             handles,
             span,
@@ -138,7 +138,7 @@ where
             start_unix_nanos,
             payload,
             request_id,
-        ));
+        );
         let future = in_request(&mut in_flight.current, || self.inner.call(request));
         Answer {
             future,
@@ -178,7 +178,6 @@ pin_project_lite::pin_project! {
     pub struct Answer<F> {
         #[pin]
         future: F,
-        // Boxed, because an answer is moved often on its way out.
         in_flight: Option<Box<InFlight>>,
     }
 }
