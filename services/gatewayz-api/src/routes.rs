@@ -1,8 +1,8 @@
 //! The table of routes: what is served, to whom, and what `/openapi.json` says of it.
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Compat;
 use actix_web::{HttpRequest, HttpResponse, Resource, guard, web};
 use actix_web_prom::PrometheusMetrics;
@@ -231,7 +231,7 @@ pub fn allowed(template: &str) -> Option<HeaderValue> {
     let methods = ROUTES.iter().filter(|route| route.path == template);
     let methods: Vec<&str> = methods
         .flat_map(|route| served_methods(route.method))
-        .copied()
+        .map(Method::as_str)
         .collect();
     HeaderValue::from_str(&methods.join(", "))
         .ok()
@@ -239,12 +239,16 @@ pub fn allowed(template: &str) -> Option<HeaderValue> {
 }
 
 /// A `GET` route also answers `HEAD`.
-fn served_methods(method: &'static str) -> &'static [&'static str] {
+fn served_methods(method: &'static str) -> &'static [Method] {
+    static GET: [Method; 2] = [Method::GET, Method::HEAD];
+    static POST: [Method; 1] = [Method::POST];
+    static PUT: [Method; 1] = [Method::PUT];
+    static DELETE: [Method; 1] = [Method::DELETE];
     match method {
-        "GET" => &["GET", "HEAD"],
-        "POST" => &["POST"],
-        "PUT" => &["PUT"],
-        _ => &["DELETE"],
+        "GET" => &GET,
+        "POST" => &POST,
+        "PUT" => &PUT,
+        _ => &DELETE,
     }
 }
 
@@ -253,7 +257,7 @@ fn resource(path: &'static str, routes: &[&Route]) -> Resource {
     for route in routes {
         let methods = served_methods(route.method);
         resource = resource.route((route.handler)().guard(guard::fn_guard(move |context| {
-            methods.contains(&context.head().method.as_str())
+            methods.contains(&context.head().method)
         })));
     }
     resource.default_service(web::to(move || async move { method_not_allowed(path) }))

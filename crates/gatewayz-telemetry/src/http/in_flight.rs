@@ -84,7 +84,10 @@ impl InFlight {
 
     /// Whether the router took the expected route.
     pub(crate) fn expects(&self, path: &str, parameters: &Path<Url>) -> bool {
-        self.handles.shape.is_taken(path, parameters.iter())
+        let value_of = |name: &str| parameters.get(name);
+        self.handles
+            .shape
+            .is_taken(path, parameters.segment_count(), value_of)
     }
 
     /// The template of the expected route.

@@ -141,31 +141,32 @@ impl Shape {
         Self(template.split('/').map(parameter).collect())
     }
 
-    /// Whether the router took exactly this template for `path`, which it fits, told by the parameters it found.
+    /// Whether the router took exactly this template for `path`, which it fits, told by the parameters it found: how
+    /// many, and the value of each name.
     ///
     /// Two templates of whole segments that fit one path differ in where their parameters stand, so equal names with
     /// equal values in equal places are the same template. `false` may be wrong, `true` is not.
     pub(crate) fn is_taken<'a>(
         &self,
         path: &str,
-        mut parameters: impl Iterator<Item = (&'a str, &'a str)>,
+        found: usize,
+        value_of: impl Fn(&str) -> Option<&'a str>,
     ) -> bool {
         let mut rest = Some(path.as_bytes());
+        let mut expected = 0;
         for parameter in &self.0 {
             let Some(path) = rest else { return false };
             let (taken, after) = first_segment(path);
             rest = after;
             let Some(name) = parameter else { continue };
-            let Some((found, value)) = parameters.next() else {
-                return false;
-            };
+            expected += 1;
             // Both values are parts of one path as a rule, and then the place tells without a look at the text.
-            let is_same = ptr::eq(value.as_bytes(), taken) || value.as_bytes() == taken;
-            if !is_same || *found != **name {
+            let is_same = |value: &str| ptr::eq(value.as_bytes(), taken) || value.as_bytes() == taken;
+            if !value_of(name).is_some_and(is_same) {
                 return false;
             }
         }
-        rest.is_none() && parameters.next().is_none()
+        rest.is_none() && found == expected
     }
 }
 
@@ -216,7 +217,11 @@ mod tests {
     #[test]
     fn only_the_template_that_was_taken_is_confirmed() {
         let check = |template, parameters: &[(&'static str, &'static str)]| {
-            Shape::of(template).is_taken("/users/me", parameters.iter().copied())
+            let value_of = |wanted: &str| {
+                let found = parameters.iter().find(|(name, _)| *name == wanted);
+                found.map(|(_, value)| *value)
+            };
+            Shape::of(template).is_taken("/users/me", parameters.len(), value_of)
         };
 
         assert!(check("/users/{id}", &[("id", "me")]));
