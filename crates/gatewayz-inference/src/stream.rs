@@ -240,7 +240,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        // The client has left. Dropping the call makes it a cancelled one.
+        // The client has left, or a panic ended the stream; dropping the call tells which.
         if let Some(Live {
             mut pending, attempt, ..
         }) = self.live.take()
