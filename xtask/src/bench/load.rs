@@ -58,6 +58,12 @@ impl Load {
         })
     }
 
+    /// The connections, to be waited for until one can be read.
+    fn polled(&self) -> Vec<PollFd<'_>> {
+        let polled = |stream| PollFd::new(stream, PollFlags::IN);
+        self.streams.iter().map(polled).collect()
+    }
+
     /// Makes this request instead, head and body.
     pub(crate) fn asking(mut self, request: Vec<u8>) -> Self {
         self.requests = vec![Cow::Owned(request)];
@@ -96,11 +102,7 @@ impl Load {
     /// # Errors
     /// When an answer is not a 200, a connection ends, or nothing is answered for a while.
     pub(crate) fn latencies(&mut self, until: Until) -> Result<Vec<Duration>> {
-        let mut ready: Vec<PollFd<'_>> = self
-            .streams
-            .iter()
-            .map(|stream| PollFd::new(stream, PollFlags::IN))
-            .collect();
+        let mut ready = self.polled();
         let mut answers: Vec<Answer> = self.streams.iter().map(|_| Answer::default()).collect();
         let mut buffer = vec![0; READ_BYTES];
         let mut sent_at = vec![Instant::now(); self.streams.len()];

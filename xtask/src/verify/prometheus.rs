@@ -30,39 +30,34 @@ pub(super) struct Series {
 /// A target is up and its metrics are the service's.
 pub(super) fn scrapes(run: &Run) -> Tick {
     let (prometheus, service) = (&run.stack.prometheus, run.service()?);
-    let info = format!("fastapi_app_info{{app_name=\"{}\"}}", service.app_name);
     run.wait.at_most(SCRAPED).until("a scrape of the service", || {
-        let targets = targets(prometheus)?;
-        let series = query(prometheus, &info)?;
-        let Some(target) = series
-            .iter()
-            .find_map(|series| target_of(&targets, &series.labels))
-        else {
-            return Err(missing(&targets, &info));
-        };
-        match text(target, "health") {
-            "up" => Ok(format!("{} is up", text(target, "scrapeUrl"))),
+        let target = service_target(prometheus, &service.app_name)?;
+        match text(&target, "health") {
+            "up" => Ok(format!("{} is up", text(&target, "scrapeUrl"))),
             health => Err(Cross::new(format_args!(
                 "the target is {health}: {}",
-                text(target, "lastError")
+                text(&target, "lastError")
             ))),
         }
     })
 }
 
+/// The target that scrapes the service.
+fn service_target(prometheus: &Server, app_name: &str) -> Result<Value, Cross> {
+    let info = format!("fastapi_app_info{{app_name=\"{app_name}\"}}");
+    let targets = targets(prometheus)?;
+    let series = query(prometheus, &info)?;
+    let target = series
+        .iter()
+        .find_map(|series| target_of(&targets, &series.labels));
+    target.cloned().ok_or_else(|| missing(&targets, &info))
+}
+
 /// The interval is 15 s at most, and a counter moves within it.
 pub(super) fn updates(run: &Run) -> Tick {
     let (prometheus, service) = (&run.stack.prometheus, run.service()?);
-    let info = format!("fastapi_app_info{{app_name=\"{}\"}}", service.app_name);
-    let targets = targets(prometheus)?;
-    let series = query(prometheus, &info)?;
-    let Some(target) = series
-        .iter()
-        .find_map(|series| target_of(&targets, &series.labels))
-    else {
-        return Err(missing(&targets, &info));
-    };
-    let interval = text(target, "scrapeInterval");
+    let target = service_target(prometheus, &service.app_name)?;
+    let interval = text(&target, "scrapeInterval");
     let parsed = interval.parse::<SignedDuration>();
     if parsed.is_ok_and(|interval| interval > INTERVAL_MAX) {
         return Err(Cross::new(format_args!(

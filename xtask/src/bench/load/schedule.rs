@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::poll;
 use rustix::thread::set_current_timer_slack;
 
 use super::super::answer::Answer;
@@ -32,11 +32,7 @@ impl Load {
         let count = (per_second * time.as_secs_f64()) as u64;
         let started = Instant::now();
         let due = |index: u64| started + Duration::from_secs_f64(index as f64 / per_second);
-        let mut ready: Vec<PollFd<'_>> = self
-            .streams
-            .iter()
-            .map(|stream| PollFd::new(stream, PollFlags::IN))
-            .collect();
+        let mut ready = self.polled();
         let mut answers: Vec<Answer> = self.streams.iter().map(|_| Answer::default()).collect();
         let mut buffer = vec![0; READ_BYTES];
         let mut asked_for = vec![started; self.streams.len()];
