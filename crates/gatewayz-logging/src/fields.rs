@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt::{self, Debug, Write};
+use std::ops::Range;
 
 use tracing::field::{Field, Visit};
 
@@ -35,7 +36,7 @@ const KEPT_BYTES: usize = 4096;
 const KEY_BYTES: usize = 128;
 
 /// Collects `,"name":value` members and, apart from them, the message.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Fields {
     pub(crate) members: Vec<u8>,
     pub(crate) message: Vec<u8>,
@@ -104,8 +105,8 @@ impl Fields {
 
     /// Takes over members of a span that are not set already.
     pub(crate) fn inherit(&mut self, span: &SpanFields) {
-        for (name, range) in &span.members {
-            let Some(member) = span.bytes.get(range.clone()) else {
+        for (name, range) in &span.ranges {
+            let Some(member) = span.fields.members.get(range.clone()) else {
                 continue;
             };
             if self.names.contains(name) {
@@ -174,11 +175,11 @@ impl Visit for Fields {
     }
 }
 
-/// A span's fields, encoded once for every event inside it.
+/// A span's fields, encoded once for every event inside it; together at most 4,096 bytes.
 #[derive(Debug, Default)]
-pub(crate) struct SpanFields {
-    bytes: Vec<u8>,
-    members: Vec<(&'static str, std::ops::Range<usize>)>,
+pub struct SpanFields {
+    fields: Fields,
+    ranges: Vec<(&'static str, Range<usize>)>,
 }
 
 impl SpanFields {
@@ -186,29 +187,57 @@ impl SpanFields {
     const LIMIT_BYTES: usize = 4096;
 
     /// Adds what `record` visits; a field recorded again replaces the earlier value.
-    pub(crate) fn extend(&mut self, record: impl FnOnce(&mut dyn Visit)) {
-        let mut each = OneByOne { span: self };
-        record(&mut each);
+    pub fn extend(&mut self, record: impl FnOnce(&mut dyn Visit)) {
+        self.fields.limit = Self::LIMIT_BYTES;
+        record(&mut OneByOne { span: self });
+    }
+
+    /// Adds those of `later`, which replace earlier values of the same name.
+    pub fn merge(&mut self, later: &Self) {
+        self.fields.limit = Self::LIMIT_BYTES;
+        for (name, range) in &later.ranges {
+            let Some(member) = later.fields.members.get(range.clone()) else {
+                continue;
+            };
+            if self.fields.room() >= member.len() {
+                let start = self.fields.members.len();
+                self.fields.members.extend_from_slice(member);
+                self.put(name, start);
+            }
+        }
+    }
+
+    /// Empties it; its buffers stay.
+    pub fn clear(&mut self) {
+        self.fields.members.clear();
+        self.ranges.clear();
     }
 
     fn add(&mut self, field: &Field, write: impl FnOnce(&mut Fields)) {
-        if ATTRIBUTES
-            .iter()
-            .any(|namespace| field.name().starts_with(namespace))
-        {
+        let name = field.name();
+        if ATTRIBUTES.iter().any(|namespace| name.starts_with(namespace)) {
             return;
         }
-        let used: usize = self.members.iter().map(|(_, range)| range.len()).sum();
-        Fields::lend(Self::LIMIT_BYTES.saturating_sub(used), |fields| {
-            write(fields);
-            if fields.members.is_empty() {
-                return;
-            }
-            self.members.retain(|(name, _)| *name != field.name());
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(&fields.members);
-            self.members.push((field.name(), start..self.bytes.len()));
-        });
+        let start = self.fields.members.len();
+        write(&mut self.fields);
+        // These are for the fields of one event.
+        self.fields.names.clear();
+        self.fields.message.clear();
+        if self.fields.members.len() > start {
+            self.put(name, start);
+        }
+    }
+
+    /// Takes the bytes from `start` on as the value of `name`, and an earlier one out.
+    fn put(&mut self, name: &'static str, start: usize) {
+        let earlier = self.ranges.iter().position(|(other, _)| *other == name);
+        self.ranges.push((name, start..self.fields.members.len()));
+        let Some(earlier) = earlier else { return };
+        let (_, gap) = self.ranges.remove(earlier);
+        self.fields.members.drain(gap.clone());
+        for (_, range) in self.ranges.iter_mut().skip(earlier) {
+            *range = range.start - gap.len()..range.end - gap.len();
+        }
     }
 }
 
@@ -239,6 +268,17 @@ impl Visit for OneByOne<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.span.add(field, |fields| fields.record_debug(field, value));
+    }
+}
+
+/// Takes over the fields of the spans around an event, where the event and a span nearer to it have none of the name.
+#[derive(Debug)]
+pub struct Inherited<'a>(pub(crate) &'a mut Fields);
+
+impl Inherited<'_> {
+    /// Those of one span.
+    pub fn add(&mut self, span: &SpanFields) {
+        self.0.inherit(span);
     }
 }
 

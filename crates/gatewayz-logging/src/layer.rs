@@ -18,7 +18,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{Extensions, LookupSpan};
 
 use crate::clock::unix_nanos;
-use crate::fields::{Fields, SpanFields};
+use crate::fields::{Fields, Inherited, SpanFields};
 use crate::level::LevelHandle;
 use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine, shown_endpoint};
 use crate::pretty;
@@ -252,6 +252,40 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        self.write_event(event, |inherited| {
+            let mut facts = SpanFacts::default();
+            let mut is_inside = false;
+            for span in context.event_scope(event).into_iter().flatten() {
+                is_inside = true;
+                let extensions = span.extensions();
+                (self.facts.of_span)(&extensions, &mut facts);
+                if let Some(fields) = extensions.get::<SpanFields>() {
+                    inherited.add(fields);
+                }
+            }
+            if !is_inside {
+                (self.facts.of_thread)(&mut facts);
+            }
+            facts
+        });
+    }
+}
+
+impl LogLayer {
+    /// Whether a callsite is enabled.
+    #[must_use]
+    pub fn is_enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.levels.enabled(metadata)
+    }
+
+    /// The loudest level in force.
+    #[must_use]
+    pub fn max_level(&self) -> LevelFilter {
+        self.levels.max_level()
+    }
+
+    /// Writes an event as one line; `around` tells of the spans around it, the innermost first.
+    pub fn write_event(&self, event: &Event<'_>, around: impl FnOnce(&mut Inherited<'_>) -> SpanFacts) {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let bunyan = self.format == Format::Bunyan;
@@ -272,11 +306,11 @@ where
         };
         Fields::lend(self.encoder.fields_max_bytes(), |fields| {
             event.record(fields);
-            let facts = self.around(event, &context, fields);
+            let facts = around(&mut Inherited(fields));
             if fields.truncated > 0 {
                 self.lines.count_truncated(fields.truncated);
             }
-            self.write_event(&EventLine {
+            self.write_line(&EventLine {
                 unix_nanos,
                 level: *metadata.level(),
                 target: metadata.target(),
@@ -286,31 +320,8 @@ where
             });
         });
     }
-}
 
-impl LogLayer {
-    /// What is known from the spans around an event, leaf first; their fields go to `fields`.
-    fn around<S>(&self, event: &Event<'_>, context: &Context<'_, S>, fields: &mut Fields) -> SpanFacts
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let mut facts = SpanFacts::default();
-        let mut is_inside = false;
-        for span in context.event_scope(event).into_iter().flatten() {
-            is_inside = true;
-            let extensions = span.extensions();
-            (self.facts.of_span)(&extensions, &mut facts);
-            if let Some(span) = extensions.get::<SpanFields>() {
-                fields.inherit(span);
-            }
-        }
-        if !is_inside {
-            (self.facts.of_thread)(&mut facts);
-        }
-        facts
-    }
-
-    fn write_event(&self, event: &EventLine<'_>) {
+    fn write_line(&self, event: &EventLine<'_>) {
         let line = Line {
             bytes: &[],
             unix_nanos: event.unix_nanos,

@@ -13,6 +13,7 @@ mod stdout;
 mod storm;
 
 pub use clock::{unix_nanos, write_timestamp};
+pub use fields::{Inherited, SpanFields};
 pub use json::write_escaped;
 pub use layer::{FactSource, LogLayer, SpanFacts};
 pub use level::{LevelHandle, LevelParseError, Levels};

@@ -1,30 +1,92 @@
 //! Where a log line finds its ids and its request.
 
-use gatewayz_logging::{FactSource, SpanFacts};
-use gatewayz_tracing::{ServerSpan, SpanIdentity, SpanState, current_request};
+use gatewayz_logging::{FactSource, LogLayer, SpanFacts, SpanFields};
+use gatewayz_tracing::{Around, Events, Kept, ServerSpan, SpanIdentity, SpanState, current_request};
+use tracing::field::Visit;
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Metadata};
 
 use crate::http::RequestHead;
 
-/// Tells the log layer where a line finds its ids and its request.
+/// Tells the log layer where a line finds its ids and its request, where spans are in a registry.
 pub(crate) const FACTS: FactSource = FactSource {
     of_span: |extensions, facts| {
-        let Some(state) = extensions.get::<SpanState>() else {
-            return;
-        };
-        if facts.trace_id.is_none() {
-            add_ids(state.identity(), facts);
-        }
-        if let Some(request) = state.request() {
-            add_request(request, facts);
+        if let Some(state) = extensions.get::<SpanState>() {
+            add_span(state, facts);
         }
     },
-    of_thread: |facts| {
-        if let Some(request) = current_request() {
-            add_ids(request.identity(), facts);
-            add_request(&request, facts);
-        }
-    },
+    of_thread,
 };
+
+/// Events as lines, where spans are kept by [`gatewayz_tracing::SpanSubscriber`].
+pub(crate) struct LogEvents(pub(crate) LogLayer);
+
+impl Events for LogEvents {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.is_enabled(metadata)
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        self.0.max_level()
+    }
+
+    fn keep(&self, kept: &mut Kept, record: &dyn Fn(&mut dyn Visit)) {
+        if let Some(fields) = fields_in(kept) {
+            fields.extend(record);
+        }
+    }
+
+    fn merge(&self, kept: &mut Kept, later: &mut Kept) {
+        if let (Some(fields), Some(later)) = (fields_in(kept), fields_in(later)) {
+            fields.merge(later);
+        }
+    }
+
+    fn forget(&self, kept: &mut Kept) {
+        if let Some(fields) = kept.as_mut().and_then(|kept| kept.downcast_mut::<SpanFields>()) {
+            fields.clear();
+        }
+    }
+
+    fn event(&self, event: &Event<'_>, around: &Around<'_>) {
+        self.0.write_event(event, |inherited| {
+            let mut facts = SpanFacts::default();
+            let is_inside = around.each(|state, kept| {
+                add_span(state, &mut facts);
+                if let Some(fields) = kept.as_ref().and_then(|kept| kept.downcast_ref()) {
+                    inherited.add(fields);
+                }
+            });
+            if !is_inside {
+                of_thread(&mut facts);
+            }
+            facts
+        });
+    }
+}
+
+fn fields_in(kept: &mut Kept) -> Option<&mut SpanFields> {
+    let kept = kept.get_or_insert_with(|| Box::new(SpanFields::default()));
+    kept.downcast_mut()
+}
+
+fn add_span(state: &SpanState, facts: &mut SpanFacts) {
+    if facts.trace_id.is_none() {
+        add_ids(state.identity(), facts);
+    }
+    if facts.endpoint.is_none()
+        && let Some(request) = state.request()
+    {
+        add_request(request, facts);
+    }
+}
+
+fn of_thread(facts: &mut SpanFacts) {
+    if let Some(request) = current_request() {
+        add_ids(request.identity(), facts);
+        add_request(&request, facts);
+    }
+}
 
 fn add_ids(identity: &SpanIdentity, facts: &mut SpanFacts) {
     facts.trace_id = Some(identity.context.trace_id.to_bytes());

@@ -9,12 +9,12 @@ use gatewayz_delivery::{Flushed, Status};
 use gatewayz_logging::{Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, bunyan};
 use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
 use gatewayz_tracing::w3c::StrictTraceContextPropagator;
-use gatewayz_tracing::{RequestSubscriber, Tracer};
+use gatewayz_tracing::{RequestSubscriber, SpanSubscriber, Tracer};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::deliveries::{deliver_loki, deliver_otlp, deliver_stdout};
-use crate::facts::FACTS;
+use crate::facts::{FACTS, LogEvents};
 use crate::health::SignalHealth;
 use crate::http::{InFlightCounts, Recorder, RequestTelemetry};
 use crate::loki_lines::LokiLines;
@@ -158,11 +158,16 @@ impl Telemetry {
             log = log.with_storm_limit(per_second);
         }
         register(&registry, &deliveries, log.clone(), tracer.clone())?;
-        let bunyan = (settings.log.format == Format::Bunyan)
-            .then(|| bunyan::layers(settings.service_name.clone(), lines));
-        let layers = tracer.layer().and_then(bunyan).and_then(log.clone());
-        let subscriber = tracing_subscriber::registry().with(layers);
-        let subscriber = RequestSubscriber::new(subscriber);
+        let subscriber = match settings.log.format {
+            Format::Json | Format::Pretty => {
+                RequestSubscriber::new(SpanSubscriber::new(tracer.clone(), LogEvents(log.clone())))
+            }
+            Format::Bunyan => {
+                let bunyan = bunyan::layers(settings.service_name.clone(), lines);
+                let layers = tracer.layer().and_then(bunyan).and_then(log.clone());
+                RequestSubscriber::new(tracing_subscriber::registry().with(layers))
+            }
+        };
         tracing::subscriber::set_global_default(subscriber).map_err(|_| StartError::Installed)?;
         tracing_log::LogTracer::init().map_err(|_| StartError::Installed)?;
         if let Some(provider) = tracer.api_provider()? {

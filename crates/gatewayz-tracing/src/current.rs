@@ -18,6 +18,7 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::layer::SpanState;
 use crate::server_span::ServerSpan;
+use crate::spans::SpanSubscriber;
 use crate::w3c::TraceContext;
 
 thread_local! {
@@ -50,11 +51,15 @@ pub fn current_request() -> Option<Arc<ServerSpan>> {
     current
 }
 
-/// The context of `span`, to be sent along with a call; `None` when no [`SpanLayer`](crate::SpanLayer) has seen it.
+/// The context of `span`, to be sent along with a call; `None` when neither a
+/// [`SpanSubscriber`] nor a [`SpanLayer`](crate::SpanLayer) has seen it.
 #[must_use]
 pub fn context_of(span: &Span) -> Option<TraceContext> {
     span.with_subscriber(|(id, dispatch)| {
         let ours = dispatch.downcast_ref::<RequestSubscriber>();
+        if let Some(spans) = ours.and_then(|ours| ours.inner.downcast_ref::<SpanSubscriber>()) {
+            return spans.context(id);
+        }
         let registry = match ours {
             Some(ours) => ours.inner.downcast_ref::<Registry>()?,
             None => dispatch.downcast_ref::<Registry>()?,
@@ -81,7 +86,7 @@ pub fn current_context() -> Option<TraceContext> {
     }
 }
 
-/// Wraps the layered registry so that a request is its innermost span where no other is entered.
+/// Wraps a [`SpanSubscriber`] or a layered registry so that a request is its innermost span where no other is entered.
 pub struct RequestSubscriber {
     inner: Box<dyn Subscriber + Send + Sync>,
 }
@@ -93,7 +98,7 @@ impl std::fmt::Debug for RequestSubscriber {
 }
 
 impl RequestSubscriber {
-    /// Wraps `inner`, which has a [`SpanLayer`](crate::SpanLayer) over a [`Registry`].
+    /// Wraps `inner`: a [`SpanSubscriber`], or a [`SpanLayer`](crate::SpanLayer) over a [`Registry`].
     #[must_use]
     pub fn new(inner: impl Subscriber + Send + Sync + Any) -> Self {
         Self {

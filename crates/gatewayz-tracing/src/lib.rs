@@ -5,14 +5,18 @@ mod current;
 pub mod encode;
 pub mod id;
 mod layer;
+mod local_span;
 pub mod otlp;
 pub mod sampler;
 mod server_span;
+mod spans;
 mod tracer;
 pub mod w3c;
 
 pub use api::otel_context;
 pub use current::{RequestSubscriber, context_of, current_context, current_request, in_request};
 pub use layer::{SpanLayer, SpanState};
+pub use local_span::LocalSpan;
 pub use server_span::{Exception, PreparedServerSpan, ServerSpan, SpanEnd};
+pub use spans::{Around, Events, Kept, SpanSubscriber};
 pub use tracer::{SpanIdentity, Tracer};

@@ -48,11 +48,26 @@ impl Attributes {
             encode::count_truncated();
             return;
         }
-        if self.count == 0 {
+        if self.bytes.capacity() == 0 {
             self.bytes.reserve(FIRST_ATTRIBUTES_BYTES);
         }
         self.count += 1;
         write(&mut self.bytes);
+    }
+
+    /// Takes over those of `later`, which was told how many there are here.
+    pub(crate) fn append(&mut self, later: &Self) {
+        self.bytes.extend_from_slice(&later.bytes);
+        self.count = later.count;
+        self.dropped += later.dropped;
+    }
+
+    /// Empties it, keeping at most `kept_bytes` of its buffer for the next attributes.
+    pub(crate) fn clear(&mut self, kept_bytes: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(kept_bytes);
+        self.count = 0;
+        self.dropped = 0;
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

@@ -1,0 +1,240 @@
+//! A span inside this process: what its end needs, and the fields it obeys.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::SpanKind;
+use tracing::field::{Field, Visit};
+
+use crate::current::current_request;
+use crate::encode::{self, StatusCode};
+use crate::server_span::{Attributes, ServerSpan};
+use crate::tracer::{SpanIdentity, Tracer};
+
+/// Most bytes of attributes that a span leaves to the next one.
+const KEPT_BYTES: usize = 4096;
+
+/// A span that ends when its `tracing` span closes.
+#[derive(Debug)]
+pub struct LocalSpan {
+    identity: SpanIdentity,
+    /// The request it belongs to; `None` outside of requests.
+    request: Option<Arc<ServerSpan>>,
+    started: Instant,
+    start_unix_nanos: u64,
+    said: Said,
+}
+
+/// What the span's fields say of it.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    name: Option<String>,
+    kind: Option<SpanKind>,
+    status: Option<StatusCode>,
+    status_message: Option<String>,
+    attributes: Attributes,
+}
+
+/// Where a new span stands: its identity and the request it belongs to.
+pub(crate) struct Position {
+    identity: SpanIdentity,
+    request: Option<Arc<ServerSpan>>,
+}
+
+impl Position {
+    /// Below `parent`.
+    pub(crate) fn below(parent: &SpanIdentity, request: Option<&Arc<ServerSpan>>) -> Self {
+        Self {
+            identity: parent.child(),
+            request: request.cloned(),
+        }
+    }
+
+    /// Without a parent among the spans: below the request of this thread when it `is_contextual`, else first of a
+    /// trace of its own.
+    pub(crate) fn on_thread(tracer: &Tracer, is_contextual: bool) -> Self {
+        match current_request().filter(|_| is_contextual) {
+            Some(request) => Self {
+                identity: request.identity().child(),
+                request: Some(request),
+            },
+            None => Self {
+                identity: tracer.identify(None, Instant::now()),
+                request: None,
+            },
+        }
+    }
+}
+
+impl LocalSpan {
+    pub(crate) fn new(position: Position) -> Self {
+        Self {
+            identity: position.identity,
+            request: position.request,
+            started: Instant::now(),
+            start_unix_nanos: unix_nanos(),
+            said: Said::default(),
+        }
+    }
+
+    /// Becomes a new span; what the old one allocated is used again.
+    pub(crate) fn renew(&mut self, position: Position) {
+        self.identity = position.identity;
+        self.request = position.request;
+        self.started = Instant::now();
+        self.start_unix_nanos = unix_nanos();
+    }
+
+    /// Lets go of what the span held, except for its buffers.
+    pub(crate) fn clear(&mut self) {
+        self.request = None;
+        self.identity.context.state = None;
+        self.said.clear();
+    }
+
+    /// Where its fields are recorded.
+    pub(crate) fn said(&mut self) -> &mut Said {
+        &mut self.said
+    }
+
+    pub(crate) fn identity(&self) -> &SpanIdentity {
+        &self.identity
+    }
+
+    pub(crate) fn request(&self) -> Option<&Arc<ServerSpan>> {
+        self.request.as_ref()
+    }
+
+    pub(crate) fn export(&self, tracer: &Tracer, name: &str) {
+        let took = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let end = self.start_unix_nanos.saturating_add(took);
+        tracer.export(&self.identity, self.start_unix_nanos, end, |out| {
+            let said = &self.said;
+            encode::name(said.name.as_deref().unwrap_or(name), out);
+            encode::kind(said.kind.as_ref().unwrap_or(&SpanKind::Internal), out);
+            said.attributes.write(out);
+            if let Some(status) = said.status {
+                encode::status(status, said.status_message.as_deref().unwrap_or_default(), out);
+            }
+        });
+    }
+}
+
+impl Said {
+    /// Says nothing any more; a buffer of ordinary length stays.
+    pub(crate) fn clear(&mut self) {
+        self.name = None;
+        self.kind = None;
+        self.status = None;
+        self.status_message = None;
+        self.attributes.clear(KEPT_BYTES);
+    }
+
+    /// How many attributes there are.
+    pub(crate) fn attributes(&self) -> u32 {
+        self.attributes.count
+    }
+
+    /// Counts from `attributes` on: what it collects is to be taken over by a span that has so many.
+    pub(crate) fn count_from(&mut self, attributes: u32) {
+        self.attributes.count = attributes;
+    }
+
+    /// Takes over what `later` says.
+    pub(crate) fn take(&mut self, later: &mut Self) {
+        replace(&mut self.name, &mut later.name);
+        replace(&mut self.kind, &mut later.kind);
+        replace(&mut self.status, &mut later.status);
+        replace(&mut self.status_message, &mut later.status_message);
+        self.attributes.append(&later.attributes);
+    }
+
+    /// Obeys the fields that `tracing-opentelemetry` made customary; `false` when the field is an attribute.
+    fn obey(&mut self, field: &Field, value: &str) -> bool {
+        let Some(instruction) = field.name().strip_prefix("otel.") else {
+            return false;
+        };
+        match instruction {
+            "name" => self.name = Some(encode::cut(value).to_owned()),
+            "kind" => self.kind = Some(kind(value)),
+            "status_code" => self.status = Some(status(value)),
+            "status_message" | "status_description" => {
+                self.status_message = Some(encode::cut(value).to_owned());
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn replace<T>(old: &mut Option<T>, new: &mut Option<T>) {
+    if let Some(new) = new.take() {
+        *old = Some(new);
+    }
+}
+
+fn unix_nanos() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn kind(word: &str) -> SpanKind {
+    const KINDS: [(&str, SpanKind); 4] = [
+        ("server", SpanKind::Server),
+        ("client", SpanKind::Client),
+        ("producer", SpanKind::Producer),
+        ("consumer", SpanKind::Consumer),
+    ];
+    let known = KINDS
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word));
+    known.map_or(SpanKind::Internal, |(_, kind)| kind)
+}
+
+fn status(word: &str) -> StatusCode {
+    if word.eq_ignore_ascii_case("error") {
+        StatusCode::Error
+    } else if word.eq_ignore_ascii_case("ok") {
+        StatusCode::Ok
+    } else {
+        StatusCode::Unset
+    }
+}
+
+impl Visit for Said {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.attributes
+            .add(|out| encode::integer_attribute(field.name(), value, out));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.record_i64(field, value),
+            Err(_) => self
+                .attributes
+                .add(|out| encode::text_attribute(field.name(), &value.to_string(), out)),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.attributes
+            .add(|out| encode::flag_attribute(field.name(), value, out));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.attributes
+            .add(|out| encode::number_attribute(field.name(), value, out));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if !self.obey(field, value) {
+            self.attributes
+                .add(|out| encode::text_attribute(field.name(), value, out));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}

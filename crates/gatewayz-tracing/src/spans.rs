@@ -1,0 +1,320 @@
+//! A subscriber that keeps open spans itself.
+//!
+//! `tracing-subscriber`'s registry serves any set of layers: each span costs it two boxed extensions with a map around
+//! them, and several looks at its slab at every step. Spans that only this crate and a writer of events look at can be
+//! kept for less than half of that (docs/adr/0005).
+
+mod entered;
+mod spare;
+mod store;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tracing::field::Visit;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_core::LevelFilter;
+use tracing_core::span::Current;
+
+use crate::layer::{ServerFields, SpanState};
+use crate::local_span::{LocalSpan, Position};
+use crate::server_span::ServerSpan;
+use crate::tracer::Tracer;
+use crate::w3c::TraceContext;
+use store::Store;
+
+/// What a writer of events keeps of a span: nothing, until the span has fields.
+pub type Kept = Option<Box<dyn Any + Send + Sync>>;
+
+/// The other half of a [`SpanSubscriber`]: which callsites are enabled, and what becomes of events.
+///
+/// `merge` and what is given to [`Around::each`] run under a lock: they must not open spans nor write events.
+pub trait Events: Send + Sync + 'static {
+    /// Whether a callsite is enabled.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool;
+
+    /// The loudest level at which any callsite is enabled.
+    fn max_level(&self) -> LevelFilter;
+
+    /// Keeps what events are to show of the fields that `record` visits.
+    fn keep(&self, kept: &mut Kept, record: &dyn Fn(&mut dyn Visit));
+
+    /// Moves what `later` keeps into `kept`; a field that is in both has its later value.
+    fn merge(&self, kept: &mut Kept, later: &mut Kept);
+
+    /// Forgets what was kept; a buffer may stay for the next span.
+    fn forget(&self, kept: &mut Kept);
+
+    /// Takes an event; `around` knows the spans that it is in.
+    fn event(&self, event: &Event<'_>, around: &Around<'_>);
+}
+
+/// The spans around an event.
+pub struct Around<'a> {
+    subscriber: &'a SpanSubscriber,
+    innermost: Option<Id>,
+}
+
+impl fmt::Debug for Around<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Around")
+            .field("innermost", &self.innermost)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Around<'_> {
+    /// Shows each span to `look`, the innermost first; `false` when the event is in none.
+    pub fn each(&self, mut look: impl FnMut(&SpanState, &Kept)) -> bool {
+        let mut next = self.innermost.clone();
+        let mut is_inside = false;
+        while let Some(id) = next {
+            next = self
+                .subscriber
+                .store
+                .with(&id, |span| {
+                    is_inside = true;
+                    look(&span.state, &span.kept);
+                    span.parent.clone()
+                })
+                .flatten();
+        }
+        is_inside
+    }
+}
+
+/// An open span.
+struct OpenSpan {
+    metadata: &'static Metadata<'static>,
+    /// Held open by this one.
+    parent: Option<Id>,
+    state: SpanState,
+    kept: Kept,
+}
+
+/// Makes a span of each `tracing` span, as [`SpanLayer`](crate::SpanLayer) does, and hands events to one writer.
+pub struct SpanSubscriber {
+    tracer: Tracer,
+    events: Box<dyn Events>,
+    store: Store,
+    /// Tells its entered spans from those of another subscriber on the same thread.
+    number: u32,
+}
+
+impl fmt::Debug for SpanSubscriber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SpanSubscriber")
+            .field("tracer", &self.tracer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SpanSubscriber {
+    /// Spans go to `tracer`, events to `events`.
+    #[must_use]
+    pub fn new(tracer: Tracer, events: impl Events) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Self {
+            tracer,
+            events: Box::new(events),
+            store: Store::default(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// The context of an open span.
+    pub(crate) fn context(&self, id: &Id) -> Option<TraceContext> {
+        self.store.with(id, |span| span.state.identity().context.clone())
+    }
+
+    fn open(&self, attributes: &Attributes<'_>, parent: Option<Id>, position: Position) -> Box<OpenSpan> {
+        let metadata = attributes.metadata();
+        let mut span = match spare::take() {
+            Some(mut span) => {
+                match &mut span.state {
+                    SpanState::Local(local) => local.renew(position),
+                    state @ SpanState::Server(_) => *state = local(position),
+                }
+                span.metadata = metadata;
+                span.parent = parent;
+                span
+            }
+            None => Box::new(OpenSpan {
+                metadata,
+                parent,
+                state: local(position),
+                kept: None,
+            }),
+        };
+        if attributes.is_empty() {
+            return span;
+        }
+        if let SpanState::Local(local) = &mut span.state
+            && local.identity().is_sampled()
+        {
+            attributes.record(local.said());
+        }
+        self.events
+            .keep(&mut span.kept, &|visit| attributes.record(visit));
+        span
+    }
+
+    /// The `tracing` span that stands for a request.
+    fn open_request(&self, attributes: &Attributes<'_>, server: Arc<ServerSpan>) -> Id {
+        attributes.record(&mut ServerFields(&server));
+        self.store.insert(Box::new(OpenSpan {
+            metadata: attributes.metadata(),
+            parent: None,
+            state: SpanState::Server(server),
+            kept: None,
+        }))
+    }
+
+    /// Records `values` on a span that has so many `attributes` already.
+    ///
+    /// Values are foreign code that may write events of its own, so they are read before the span is locked.
+    fn record_later(&self, id: &Id, values: &Record<'_>, attributes: u32) {
+        spare::lend_fields(|said, kept| {
+            said.count_from(attributes);
+            values.record(said);
+            self.events.keep(kept, &|visit| values.record(visit));
+            self.store.with(id, |span| {
+                if let SpanState::Local(local) = &mut span.state
+                    && local.identity().is_sampled()
+                {
+                    local.said().take(said);
+                }
+                self.events.merge(&mut span.kept, kept);
+            });
+            said.clear();
+            self.events.forget(kept);
+        });
+    }
+
+    fn close(&self, mut span: Box<OpenSpan>) -> Option<Id> {
+        let parent = span.parent.take();
+        if let SpanState::Local(local) = &mut span.state {
+            local.export(&self.tracer, span.metadata.name());
+            local.clear();
+            self.events.forget(&mut span.kept);
+            spare::keep(span);
+        }
+        parent
+    }
+}
+
+fn local(position: Position) -> SpanState {
+    SpanState::Local(Box::new(LocalSpan::new(position)))
+}
+
+/// Where the fields of a record go.
+enum Target {
+    Server(Arc<ServerSpan>),
+    Local { attributes: u32 },
+}
+
+impl Subscriber for SpanSubscriber {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // Whoever changes the answer rebuilds the cache of interests, so a disabled callsite costs nothing.
+        if self.events.enabled(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.events.enabled(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.events.max_level())
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        if let Some(server) = ServerSpan::take_pending() {
+            return self.open_request(attributes, server);
+        }
+        let is_contextual = attributes.is_contextual();
+        let parent = if is_contextual {
+            entered::innermost(self.number)
+        } else {
+            attributes.parent().cloned()
+        };
+        let below =
+            parent.and_then(|parent| Some((self.store.hold(&parent, |span| span.state.child())?, parent)));
+        let (position, parent) = match below {
+            Some((position, parent)) => (position, Some(parent)),
+            None => (Position::on_thread(&self.tracer, is_contextual), None),
+        };
+        self.store.insert(self.open(attributes, parent, position))
+    }
+
+    fn record(&self, id: &Id, values: &Record<'_>) {
+        let target = self.store.with(id, |span| match &mut span.state {
+            SpanState::Server(server) => Target::Server(Arc::clone(server)),
+            SpanState::Local(local) => Target::Local {
+                attributes: local.said().attributes(),
+            },
+        });
+        match target {
+            Some(Target::Server(server)) => values.record(&mut ServerFields(&server)),
+            Some(Target::Local { attributes }) => self.record_later(id, values, attributes),
+            None => {}
+        }
+    }
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let innermost = if event.is_contextual() {
+            entered::innermost(self.number)
+        } else {
+            event.parent().cloned()
+        };
+        let around = Around {
+            subscriber: self,
+            innermost,
+        };
+        self.events.event(event, &around);
+    }
+
+    fn enter(&self, id: &Id) {
+        entered::push(self.number, id);
+    }
+
+    fn exit(&self, id: &Id) {
+        entered::remove(self.number, id);
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.store.hold(id, |_| ());
+        id.clone()
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        let Some(span) = self.store.release(&id) else {
+            return false;
+        };
+        let mut held = self.close(span);
+        while let Some(parent) = held {
+            held = self.store.release(&parent).and_then(|span| self.close(span));
+        }
+        true
+    }
+
+    fn current_span(&self) -> Current {
+        let current = entered::innermost(self.number)
+            .and_then(|id| Some((self.store.with(&id, |span| span.metadata)?, id)));
+        match current {
+            Some((metadata, id)) => Current::new(id, metadata),
+            None => Current::none(),
+        }
+    }
+}

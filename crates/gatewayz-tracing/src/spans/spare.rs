@@ -1,0 +1,44 @@
+//! Closed spans and emptied fields, kept per thread so that the next ones need not allocate.
+
+use std::cell::{Cell, RefCell};
+
+use super::{Kept, OpenSpan};
+use crate::local_span::Said;
+
+/// Closed spans that a thread keeps: more than one request has open at a time.
+const SPANS: usize = 32;
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "a span goes from here to the store and back without being copied")]
+    static CLOSED: RefCell<Vec<Box<OpenSpan>>> = const { RefCell::new(Vec::new()) };
+    static FIELDS: Cell<Option<Box<Fields>>> = const { Cell::new(None) };
+}
+
+#[derive(Default)]
+struct Fields {
+    said: Said,
+    kept: Kept,
+}
+
+/// A closed span; `None` when there is none, and while the thread ends.
+pub(super) fn take() -> Option<Box<OpenSpan>> {
+    CLOSED.try_with(|closed| closed.borrow_mut().pop()).ok().flatten()
+}
+
+/// Keeps a closed span that holds nothing any more.
+pub(super) fn keep(span: Box<OpenSpan>) {
+    // A thread that ends has no use for it.
+    let _ = CLOSED.try_with(|closed| {
+        let mut closed = closed.borrow_mut();
+        if closed.len() < SPANS {
+            closed.push(span);
+        }
+    });
+}
+
+/// Lends empty fields, to be emptied again. Within a loan there is another one to be had.
+pub(super) fn lend_fields(run: impl FnOnce(&mut Said, &mut Kept)) {
+    let mut fields = FIELDS.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    run(&mut fields.said, &mut fields.kept);
+    let _ = FIELDS.try_with(|kept| kept.set(Some(fields)));
+}
