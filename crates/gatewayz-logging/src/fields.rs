@@ -7,6 +7,7 @@ use std::ops::Range;
 use tracing::field::{Field, Visit};
 
 use crate::json::write_escaped;
+use crate::key::Key;
 
 /// Keys the line itself writes. A field of that name gets an underscore at its end.
 pub(crate) const RESERVED: [&str; 15] = [
@@ -26,14 +27,12 @@ pub(crate) const RESERVED: [&str; 15] = [
     "suppressed",
     "truncated",
 ];
-/// Namespaces of OpenTelemetry's conventions: on a span they are for the exporter, and no line shows them.
-const ATTRIBUTES: [&str; 6] = ["error.", "gen_ai.", "http.", "otel.", "peer.", "server."];
 /// Room kept for the end of the line, so that a cut line is still one JSON object.
 pub(crate) const CLOSING_BYTES: usize = 64;
 /// Most of each buffer that is kept between two lines of a thread.
 const KEPT_BYTES: usize = 4096;
 /// Longest name and quotes that are written for one field beside its value.
-const KEY_BYTES: usize = 128;
+pub(crate) const KEY_BYTES: usize = 128;
 
 /// Collects `,"name":value` members and, apart from them, the message.
 #[derive(Debug, Default)]
@@ -51,7 +50,8 @@ impl Fields {
     /// A line written while another is being written (a field's `Debug` that logs) gets buffers of its own.
     pub(crate) fn lend<T>(limit: usize, run: impl FnOnce(&mut Self) -> T) -> T {
         thread_local!(static KEPT: Cell<Option<Box<Fields>>> = const { Cell::new(None) });
-        let mut fields = KEPT.take().unwrap_or_default();
+        // A thread that ends has none any more.
+        let mut fields = KEPT.try_with(Cell::take).ok().flatten().unwrap_or_default();
         fields.members.clear();
         fields.message.clear();
         fields.names.clear();
@@ -60,7 +60,7 @@ impl Fields {
         let result = run(&mut fields);
         fields.members.shrink_to(KEPT_BYTES);
         fields.message.shrink_to(KEPT_BYTES);
-        KEPT.set(Some(fields));
+        let _ = KEPT.try_with(|kept| kept.set(Some(fields)));
         result
     }
 
@@ -70,23 +70,21 @@ impl Fields {
 
     fn member(&mut self, field: &Field, write: impl FnOnce(&mut Self)) {
         let name = field.name();
-        // Fields for the OpenTelemetry bridge and the log bridge are instructions, not data.
-        if name.starts_with("otel.") || name.starts_with("log.") || self.names.contains(&name) {
-            return;
+        let is_written = Key::of(name, |key| {
+            if key.is_instruction || self.names.contains(&name) {
+                return false;
+            }
+            if self.room() < KEY_BYTES || key.bytes.is_empty() {
+                self.truncated += 1;
+                return false;
+            }
+            self.members.extend_from_slice(&key.bytes);
+            true
+        });
+        if is_written {
+            self.names.push(name);
+            write(self);
         }
-        if self.room() < KEY_BYTES || name.len() > KEY_BYTES - CLOSING_BYTES {
-            self.truncated += 1;
-            return;
-        }
-        self.names.push(name);
-        self.members.extend_from_slice(b",\"");
-        let plain = name.strip_prefix("r#").unwrap_or(name);
-        write_escaped(plain, KEY_BYTES, &mut self.members);
-        if RESERVED.contains(&plain) {
-            self.members.push(b'_');
-        }
-        self.members.extend_from_slice(b"\":");
-        write(self);
     }
 
     fn text(&mut self, value: &dyn fmt::Display) {
@@ -215,7 +213,7 @@ impl SpanFields {
 
     fn add(&mut self, field: &Field, write: impl FnOnce(&mut Fields)) {
         let name = field.name();
-        if ATTRIBUTES.iter().any(|namespace| name.starts_with(namespace)) {
+        if Key::of(name, |key| key.is_attribute) {
             return;
         }
         let start = self.fields.members.len();

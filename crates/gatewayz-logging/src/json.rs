@@ -54,13 +54,17 @@ pub fn write_escaped(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
 
 /// Whether all bytes can be copied as they are. Comparing eight at a time, the compiler needs no loop over each.
 fn is_plain(bytes: &[u8]) -> bool {
-    let (eights, rest) = bytes.as_chunks::<8>();
     let all = |eight: &[u8; 8]| {
         eight.iter().fold(true, |plain, byte| {
             plain & (*byte >= 0x20) & (*byte < 0x7f) & (*byte != b'"') & (*byte != b'\\')
         })
     };
-    eights.iter().all(all) && rest.iter().all(|byte| PLAIN[*byte as usize])
+    let (eights, _) = bytes.as_chunks::<8>();
+    match bytes.last_chunk::<8>() {
+        // The last eight once more, instead of what is left over one by one.
+        Some(last) => eights.iter().all(all) && all(last),
+        None => bytes.iter().all(|byte| PLAIN[*byte as usize]),
+    }
 }
 
 fn write_unicode_escape(unit: u16, out: &mut Vec<u8>) {
@@ -89,13 +93,12 @@ fn is_hidden(character: char) -> bool {
     ) || (character as u32) & 0xfffe == 0xfffe
 }
 
-/// Appends an id of at most 16 bytes as lower-case hexadecimal digits.
-pub(crate) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut digits = [0; 32];
-    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
-        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
-    }
-    out.extend_from_slice(digits.get(..bytes.len() * 2).unwrap_or_default());
+/// Appends an id as lower-case hexadecimal digits.
+pub(crate) fn write_hex<const N: usize>(id: &[u8; N], out: &mut Vec<u8>) {
+    // Computed rather than looked up: the compiler does all bytes at once then.
+    let digit = |value: u8| value + b'0' + u8::from(value > 9) * (b'a' - b'0' - 10);
+    let digits = id.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    out.extend_from_slice(digits.as_flattened());
 }
 
 #[cfg(test)]

@@ -23,10 +23,12 @@ use crate::level::LevelHandle;
 use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine, shown_endpoint};
 use crate::pretty;
 use crate::stdout::{Line, Lines};
-use crate::storm::{Pass, StormLimit};
+use crate::storm::{Pass, StormLimit, callsite, log_callsite};
 
 /// Events of this target are neither filtered nor shed.
 pub(crate) const AUDIT_TARGET: &str = "gatewayz::audit";
+/// Target of all events that `tracing-log` makes of records of the `log` crate.
+const LOG_TARGET: &str = "log";
 /// The request line's target; its event exists only for the bunyan format.
 pub(crate) const REQUEST_TARGET: &str = "gatewayz::request";
 
@@ -286,7 +288,13 @@ impl LogLayer {
 
     /// Writes an event as one line; `around` tells of the spans around it, the innermost first.
     pub fn write_event(&self, event: &Event<'_>, around: impl FnOnce(&mut Inherited<'_>) -> SpanFacts) {
-        let normalized = event.normalized_metadata();
+        // Records of the `log` crate say in fields what other events say in their metadata.
+        let is_of_log = event.metadata().target() == LOG_TARGET;
+        let normalized = if is_of_log {
+            event.normalized_metadata()
+        } else {
+            None
+        };
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let bunyan = self.format == Format::Bunyan;
         if metadata.target() == REQUEST_TARGET || bunyan && !self.lines.has_others() {
@@ -298,10 +306,16 @@ impl LogLayer {
         }
         let unix_nanos = unix_nanos(SystemTime::now());
         let suppressed = match &self.storms {
-            Some(storms) if metadata.target() != AUDIT_TARGET => match storms.pass(metadata, unix_nanos) {
-                Pass::Suppressed => return,
-                Pass::Written { suppressed } => suppressed,
-            },
+            Some(storms) if metadata.target() != AUDIT_TARGET => {
+                let callsite = match &normalized {
+                    Some(metadata) => log_callsite(metadata),
+                    None => callsite(event.metadata()),
+                };
+                match storms.pass(callsite, unix_nanos) {
+                    Pass::Suppressed => return,
+                    Pass::Written { suppressed } => suppressed,
+                }
+            }
             Some(_) | None => 0,
         };
         Fields::lend(self.encoder.fields_max_bytes(), |fields| {

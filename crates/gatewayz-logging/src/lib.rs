@@ -4,6 +4,7 @@ pub mod bunyan;
 mod clock;
 mod fields;
 mod json;
+mod key;
 mod layer;
 mod level;
 mod line;

@@ -12,6 +12,9 @@ const ENDPOINT_MAX_CHARS: usize = 512;
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
 
+/// In the order of [`level_index`].
+const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
+
 /// How lines on stdout look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -39,6 +42,10 @@ pub struct LineSettings {
 pub struct LineEncoder {
     service: Vec<u8>,
     environment: Vec<u8>,
+    /// What an event's line has between its timestamp and its endpoint, for each level.
+    event_heads: [Vec<u8>; 5],
+    /// What it has after its message.
+    event_environment: Vec<u8>,
     line_max_bytes: usize,
 }
 
@@ -82,9 +89,17 @@ impl LineEncoder {
             write_escaped(text, FRAME_BYTES / 4, &mut out);
             out
         };
+        let service = escaped(&settings.service);
+        let environment = escaped(&settings.environment);
+        let event_head = |level: Level| {
+            let level = level.as_str().as_bytes();
+            [b"\",\"level\":\"", level, b"\",\"service\":\"", &service].concat()
+        };
         Self {
-            service: escaped(&settings.service),
-            environment: escaped(&settings.environment),
+            event_heads: LEVELS.map(event_head),
+            event_environment: [b"\",\"environment\":\"", environment.as_slice()].concat(),
+            service,
+            environment,
             line_max_bytes: settings.line_max_bytes.max(2 * FRAME_BYTES),
         }
     }
@@ -166,10 +181,7 @@ impl LineEncoder {
     pub(crate) fn write_event(&self, event: &EventLine<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"timestamp\":\"");
         write_timestamp(event.unix_nanos, out);
-        out.extend_from_slice(b"\",\"level\":\"");
-        out.extend_from_slice(event.level.as_str().as_bytes());
-        out.extend_from_slice(b"\",\"service\":\"");
-        out.extend_from_slice(&self.service);
+        out.extend_from_slice(&self.event_heads[level_index(event.level)]);
         if let Some(endpoint) = &event.facts.endpoint {
             out.extend_from_slice(b"\",\"endpoint\":\"");
             write_endpoint(endpoint, out);
@@ -188,8 +200,7 @@ impl LineEncoder {
         }
         out.extend_from_slice(b"\",\"message\":\"");
         out.extend_from_slice(&event.fields.message);
-        out.extend_from_slice(b"\",\"environment\":\"");
-        out.extend_from_slice(&self.environment);
+        out.extend_from_slice(&self.event_environment);
         if let Some(route) = &event.facts.route {
             out.extend_from_slice(b"\",\"route\":\"");
             write_escaped(route, FRAME_BYTES, out);
@@ -249,4 +260,15 @@ pub(crate) fn write_millis(nanos: u64, out: &mut Vec<u8>) {
     let rest = (micros % 1_000) as u16;
     let digit = |value: u16| b'0' + (value % 10) as u8;
     out.extend_from_slice(&[b'.', digit(rest / 100), digit(rest / 10), digit(rest)]);
+}
+
+/// Place of a level in a list of all five.
+pub(crate) fn level_index(level: Level) -> usize {
+    match level {
+        Level::ERROR => 0,
+        Level::WARN => 1,
+        Level::INFO => 2,
+        Level::DEBUG => 3,
+        Level::TRACE => 4,
+    }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use gatewayz_delivery::{Attempt, Batch, Failure, Queue, Severity, Sink};
 use tracing::Level;
 
+use crate::line::level_index;
+
 /// Pause before a write is tried again on a pipe that is set non-blocking by whoever shares it.
 const WOULD_BLOCK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -62,7 +64,7 @@ impl Lines {
     /// Lines made so far at `level`.
     #[must_use]
     pub fn count(&self, level: Level) -> u64 {
-        self.0.by_level[index(level)].load(Relaxed)
+        self.0.by_level[level_index(level)].load(Relaxed)
     }
 
     /// Fields of lines that were cut or left out for their length.
@@ -91,7 +93,7 @@ impl Lines {
         severity: Severity,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.0.by_level[index(level)].fetch_add(1, Relaxed);
+        self.0.by_level[level_index(level)].fetch_add(1, Relaxed);
         self.0.stdout.push(severity, encode);
     }
 
@@ -108,16 +110,6 @@ impl std::fmt::Debug for Lines {
             .debug_struct("Lines")
             .field("stdout", &self.0.stdout)
             .finish_non_exhaustive()
-    }
-}
-
-fn index(level: Level) -> usize {
-    match level {
-        Level::ERROR => 0,
-        Level::WARN => 1,
-        Level::INFO => 2,
-        Level::DEBUG => 3,
-        Level::TRACE => 4,
     }
 }
 

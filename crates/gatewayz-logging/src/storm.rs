@@ -35,6 +35,19 @@ pub(crate) enum Pass {
     Suppressed,
 }
 
+/// Tells the callsites of `tracing`'s macros apart: each has metadata of its own.
+pub(crate) fn callsite(metadata: &'static Metadata<'static>) -> u64 {
+    std::ptr::from_ref(metadata).addr() as u64
+}
+
+/// Tells the callsites of the `log` crate apart, which share metadata for each level.
+pub(crate) fn log_callsite(metadata: &Metadata<'_>) -> u64 {
+    let place = u64::from(metadata.line().unwrap_or_default());
+    metadata.target().bytes().fold(place, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
+    })
+}
+
 impl StormLimit {
     pub(crate) fn new(per_second: NonZeroU32) -> Self {
         Self {
@@ -49,12 +62,7 @@ impl StormLimit {
         self.suppressed.load(Relaxed)
     }
 
-    pub(crate) fn pass(&self, metadata: &Metadata<'_>, unix_nanos: u64) -> Pass {
-        // Records of the `log` crate share one callsite for each level; target and line tell them apart.
-        let place = metadata.line().unwrap_or_default();
-        let callsite = metadata.target().bytes().fold(u64::from(place), |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME)
-        });
+    pub(crate) fn pass(&self, callsite: u64, unix_nanos: u64) -> Pass {
         self.pass_at(callsite, unix_nanos / 1_000_000_000)
     }
 

@@ -10,7 +10,6 @@ mod matcher;
 mod method;
 mod middleware;
 mod payload;
-mod wall_clock;
 mod worker;
 
 pub(crate) use families::{FAMILIES, register_info};

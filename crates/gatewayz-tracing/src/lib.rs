@@ -12,6 +12,7 @@ mod server_span;
 mod spans;
 mod tracer;
 pub mod w3c;
+mod wall_clock;
 
 pub use api::otel_context;
 pub use current::{RequestSubscriber, context_of, current_context, current_request, in_request};
@@ -20,3 +21,4 @@ pub use local_span::LocalSpan;
 pub use server_span::{Exception, PreparedServerSpan, ServerSpan, SpanEnd};
 pub use spans::{Around, Events, Kept, SpanSubscriber};
 pub use tracer::{SpanIdentity, Tracer};
+pub use wall_clock::wall_nanos;

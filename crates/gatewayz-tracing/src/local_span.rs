@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use opentelemetry::trace::SpanKind;
 use tracing::field::{Field, Visit};
@@ -11,6 +11,7 @@ use crate::current::current_request;
 use crate::encode::{self, StatusCode};
 use crate::server_span::{Attributes, ServerSpan};
 use crate::tracer::{SpanIdentity, Tracer};
+use crate::wall_clock::wall_nanos;
 
 /// Most bytes of attributes that a span leaves to the next one.
 const KEPT_BYTES: usize = 4096;
@@ -69,11 +70,12 @@ impl Position {
 
 impl LocalSpan {
     pub(crate) fn new(position: Position) -> Self {
+        let started = Instant::now();
         Self {
             identity: position.identity,
             request: position.request,
-            started: Instant::now(),
-            start_unix_nanos: unix_nanos(),
+            started,
+            start_unix_nanos: wall_nanos(started),
             said: Said::default(),
         }
     }
@@ -83,7 +85,7 @@ impl LocalSpan {
         self.identity = position.identity;
         self.request = position.request;
         self.started = Instant::now();
-        self.start_unix_nanos = unix_nanos();
+        self.start_unix_nanos = wall_nanos(self.started);
     }
 
     /// Lets go of what the span held, except for its buffers.
@@ -172,11 +174,6 @@ fn replace<T>(old: &mut Option<T>, new: &mut Option<T>) {
     if let Some(new) = new.take() {
         *old = Some(new);
     }
-}
-
-fn unix_nanos() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn kind(word: &str) -> SpanKind {

@@ -14,14 +14,13 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::{Error, HttpResponse};
-use gatewayz_tracing::{in_request, w3c};
+use gatewayz_tracing::{in_request, w3c, wall_nanos};
 
 use super::body::ObservedBody;
 use super::head::RequestHead;
 use super::in_flight::{InFlight, Recorder};
 use super::method;
 use super::payload::CountedPayload;
-use super::wall_clock::wall_nanos;
 use super::worker::Worker;
 use crate::outcome::{Exception, ExceptionKind};
 use crate::panic::guarded;
