@@ -27,6 +27,8 @@ pub(crate) const RESERVED: [&str; 15] = [
     "suppressed",
     "truncated",
 ];
+/// The field that is the line's message.
+const MESSAGE: &str = "message";
 /// Room kept for the end of the line, so that a cut line is still one JSON object.
 pub(crate) const CLOSING_BYTES: usize = 64;
 /// Most of each buffer that is kept between two lines of a thread.
@@ -43,6 +45,8 @@ pub(crate) struct Fields {
     pub(crate) truncated: u64,
     pub(crate) names: Vec<&'static str>,
     limit: usize,
+    /// Whether these are a span's, whose attributes no line shows.
+    is_inheriting: bool,
 }
 
 impl Fields {
@@ -57,6 +61,7 @@ impl Fields {
         fields.names.clear();
         fields.truncated = 0;
         fields.limit = limit;
+        fields.is_inheriting = false;
         let result = run(&mut fields);
         fields.members.shrink_to(KEPT_BYTES);
         fields.message.shrink_to(KEPT_BYTES);
@@ -68,10 +73,9 @@ impl Fields {
         self.limit.saturating_sub(self.members.len() + self.message.len())
     }
 
-    fn member(&mut self, field: &Field, write: impl FnOnce(&mut Self)) {
-        let name = field.name();
+    fn member(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
         let is_written = Key::of(name, |key| {
-            if key.is_instruction || self.names.contains(&name) {
+            if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&name) {
                 return false;
             }
             if self.room() < KEY_BYTES || key.bytes.is_empty() {
@@ -120,25 +124,29 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(value).as_bytes();
-        self.member(field, |fields| fields.members.extend_from_slice(digits));
+impl Fields {
+    fn integer(&mut self, name: &'static str, value: impl itoa::Integer) {
+        self.member(name, |fields| {
+            let mut digits = itoa::Buffer::new();
+            fields.members.extend_from_slice(digits.format(value).as_bytes());
+        });
     }
 
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(value).as_bytes();
-        self.member(field, |fields| fields.members.extend_from_slice(digits));
+    fn string(&mut self, name: &'static str, value: &str) {
+        self.member(name, |fields| {
+            fields.members.push(b'"');
+            let limit = fields.room().saturating_sub(CLOSING_BYTES);
+            fields.truncated += u64::from(!write_escaped(value, limit, &mut fields.members));
+            fields.members.push(b'"');
+        });
     }
 
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.member(field, |fields| write_display(&value, &mut fields.members));
+    fn flag(&mut self, name: &'static str, value: bool) {
+        self.member(name, |fields| write_display(&value, &mut fields.members));
     }
 
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.member(field, |fields| {
+    fn number(&mut self, name: &'static str, value: f64) {
+        self.member(name, |fields| {
             if value.is_finite() {
                 write_display(&value, &mut fields.members);
             } else {
@@ -146,18 +154,36 @@ impl Visit for Fields {
             }
         });
     }
+}
+
+impl Visit for Fields {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.integer(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.integer(field.name(), value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.flag(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.number(field.name(), value);
+    }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
+        if field.name() == MESSAGE {
             let limit = self.room() / 2;
             self.truncated += u64::from(!write_escaped(value, limit, &mut self.message));
         } else {
-            self.member(field, |fields| fields.text(&value));
+            self.string(field.name(), value);
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        if field.name() == "message" {
+        if field.name() == MESSAGE {
             let limit = self.room() / 2;
             let mut escaped = Escaped {
                 end: self.message.len() + limit,
@@ -168,14 +194,14 @@ impl Visit for Fields {
             let whole = escaped.whole && written.is_ok();
             self.truncated += u64::from(!whole);
         } else {
-            self.member(field, |fields| fields.text(&format_args!("{value:?}")));
+            self.member(field.name(), |fields| fields.text(&format_args!("{value:?}")));
         }
     }
 }
 
 /// A span's fields, encoded once for every event inside it; together at most 4,096 bytes.
 #[derive(Debug, Default)]
-pub struct SpanFields {
+pub(crate) struct SpanFields {
     fields: Fields,
     ranges: Vec<(&'static str, Range<usize>)>,
 }
@@ -185,37 +211,14 @@ impl SpanFields {
     const LIMIT_BYTES: usize = 4096;
 
     /// Adds what `record` visits; a field recorded again replaces the earlier value.
-    pub fn extend(&mut self, record: impl FnOnce(&mut dyn Visit)) {
+    pub(crate) fn extend(&mut self, record: impl FnOnce(&mut dyn Visit)) {
         self.fields.limit = Self::LIMIT_BYTES;
+        self.fields.is_inheriting = true;
         record(&mut OneByOne { span: self });
-    }
-
-    /// Adds those of `later`, which replace earlier values of the same name.
-    pub fn merge(&mut self, later: &Self) {
-        self.fields.limit = Self::LIMIT_BYTES;
-        for (name, range) in &later.ranges {
-            let Some(member) = later.fields.members.get(range.clone()) else {
-                continue;
-            };
-            if self.fields.room() >= member.len() {
-                let start = self.fields.members.len();
-                self.fields.members.extend_from_slice(member);
-                self.put(name, start);
-            }
-        }
-    }
-
-    /// Empties it; its buffers stay.
-    pub fn clear(&mut self) {
-        self.fields.members.clear();
-        self.ranges.clear();
     }
 
     fn add(&mut self, field: &Field, write: impl FnOnce(&mut Fields)) {
         let name = field.name();
-        if Key::of(name, |key| key.is_attribute) {
-            return;
-        }
         let start = self.fields.members.len();
         write(&mut self.fields);
         // These are for the fields of one event.
@@ -271,11 +274,42 @@ impl Visit for OneByOne<'_> {
 
 /// Takes over the fields of the spans around an event, where the event and a span nearer to it have none of the name.
 #[derive(Debug)]
-pub struct Inherited<'a>(pub(crate) &'a mut Fields);
+pub struct Inherited<'a>(&'a mut Fields);
 
-impl Inherited<'_> {
-    /// Those of one span.
-    pub fn add(&mut self, span: &SpanFields) {
+impl<'a> Inherited<'a> {
+    pub(crate) fn to(fields: &'a mut Fields) -> Self {
+        fields.is_inheriting = true;
+        Self(fields)
+    }
+
+    /// A whole number.
+    pub fn integer(&mut self, name: &'static str, value: i64) {
+        self.0.integer(name, value);
+    }
+
+    /// A whole number above `i64::MAX`.
+    pub fn unsigned(&mut self, name: &'static str, value: u64) {
+        self.0.integer(name, value);
+    }
+
+    /// A boolean.
+    pub fn flag(&mut self, name: &'static str, value: bool) {
+        self.0.flag(name, value);
+    }
+
+    /// A number; one that is not finite is written as text.
+    pub fn number(&mut self, name: &'static str, value: f64) {
+        self.0.number(name, value);
+    }
+
+    /// A text, cut where the line has no more room. A span has no message, so one of that name is left out.
+    pub fn text(&mut self, name: &'static str, value: &str) {
+        if name != MESSAGE {
+            self.0.string(name, value);
+        }
+    }
+
+    pub(crate) fn add(&mut self, span: &SpanFields) {
         self.0.inherit(span);
     }
 }

@@ -13,6 +13,16 @@ const PLAIN: [bool; 256] = {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [HEX[byte >> 4], HEX[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
 /// Appends `text` escaped for a JSON string, without the quotes, and stops before `limit` bytes are passed.
 ///
 /// Besides what JSON demands, DEL, C1 controls, zero-width and bidirectional characters, line and paragraph
@@ -52,19 +62,30 @@ pub fn write_escaped(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Whether all bytes can be copied as they are. Comparing eight at a time, the compiler needs no loop over each.
+/// Whether all bytes can be copied as they are.
 fn is_plain(bytes: &[u8]) -> bool {
-    let all = |eight: &[u8; 8]| {
-        eight.iter().fold(true, |plain, byte| {
-            plain & (*byte >= 0x20) & (*byte < 0x7f) & (*byte != b'"') & (*byte != b'\\')
-        })
-    };
     let (eights, _) = bytes.as_chunks::<8>();
     match bytes.last_chunk::<8>() {
         // The last eight once more, instead of what is left over one by one.
-        Some(last) => eights.iter().all(all) && all(last),
+        Some(last) => eights.iter().chain([last]).all(|eight| is_plain_word(*eight)),
         None => bytes.iter().all(|byte| PLAIN[*byte as usize]),
     }
+}
+
+/// The same for eight bytes in one word: a byte that is not plain sets its highest bit in one of the five terms.
+///
+/// Bit Twiddling Hacks, "Determine if a word has a byte less than n" and "has a zero byte". A borrow can reach the
+/// next byte only from one that has set its bit already.
+fn is_plain_word(eight: [u8; 8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHEST: u64 = ONES << 7;
+    let word = u64::from_ne_bytes(eight);
+    let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = is_zero(word ^ (ONES * b'"' as u64));
+    let backslash = is_zero(word ^ (ONES * b'\\' as u64));
+    let delete = is_zero(word ^ (ONES * 0x7f));
+    (word | control | quote | backslash | delete) & HIGHEST == 0
 }
 
 fn write_unicode_escape(unit: u16, out: &mut Vec<u8>) {
@@ -95,10 +116,7 @@ fn is_hidden(character: char) -> bool {
 
 /// Appends an id as lower-case hexadecimal digits.
 pub(crate) fn write_hex<const N: usize>(id: &[u8; N], out: &mut Vec<u8>) {
-    // Computed rather than looked up: the compiler does all bytes at once then.
-    let digit = |value: u8| value + b'0' + u8::from(value > 9) * (b'a' - b'0' - 10);
-    let digits = id.map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    out.extend_from_slice(digits.as_flattened());
+    out.extend_from_slice(id.map(|byte| HEX_PAIRS[usize::from(byte)]).as_flattened());
 }
 
 #[cfg(test)]

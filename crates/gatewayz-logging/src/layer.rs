@@ -320,7 +320,7 @@ impl LogLayer {
         };
         Fields::lend(self.encoder.fields_max_bytes(), |fields| {
             event.record(fields);
-            let facts = around(&mut Inherited(fields));
+            let facts = around(&mut Inherited::to(fields));
             if fields.truncated > 0 {
                 self.lines.count_truncated(fields.truncated);
             }

@@ -14,7 +14,7 @@ mod stdout;
 mod storm;
 
 pub use clock::{unix_nanos, write_timestamp};
-pub use fields::{Inherited, SpanFields};
+pub use fields::Inherited;
 pub use json::write_escaped;
 pub use layer::{FactSource, LogLayer, SpanFacts};
 pub use level::{LevelHandle, LevelParseError, Levels};

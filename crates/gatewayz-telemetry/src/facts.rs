@@ -1,8 +1,7 @@
 //! Where a log line finds its ids and its request.
 
-use gatewayz_logging::{FactSource, LogLayer, SpanFacts, SpanFields};
-use gatewayz_tracing::{Around, Events, Kept, ServerSpan, SpanIdentity, SpanState, current_request};
-use tracing::field::Visit;
+use gatewayz_logging::{FactSource, LogLayer, SpanFacts};
+use gatewayz_tracing::{Around, Events, FieldValue, ServerSpan, SpanIdentity, SpanState, current_request};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata};
 
@@ -30,32 +29,18 @@ impl Events for LogEvents {
         self.0.max_level()
     }
 
-    fn keep(&self, kept: &mut Kept, record: &dyn Fn(&mut dyn Visit)) {
-        if let Some(fields) = fields_in(kept) {
-            fields.extend(record);
-        }
-    }
-
-    fn merge(&self, kept: &mut Kept, later: &mut Kept) {
-        if let (Some(fields), Some(later)) = (fields_in(kept), fields_in(later)) {
-            fields.merge(later);
-        }
-    }
-
-    fn forget(&self, kept: &mut Kept) {
-        if let Some(fields) = kept.as_mut().and_then(|kept| kept.downcast_mut::<SpanFields>()) {
-            fields.clear();
-        }
-    }
-
     fn event(&self, event: &Event<'_>, around: &Around<'_>) {
         self.0.write_event(event, |inherited| {
             let mut facts = SpanFacts::default();
-            let is_inside = around.each(|state, kept| {
+            let is_inside = around.each(|state| {
                 add_span(state, &mut facts);
-                if let Some(fields) = kept.as_ref().and_then(|kept| kept.downcast_ref()) {
-                    inherited.add(fields);
-                }
+                state.fields(&mut |name, value| match value {
+                    FieldValue::Integer(value) => inherited.integer(name, value),
+                    FieldValue::Unsigned(value) => inherited.unsigned(name, value),
+                    FieldValue::Flag(value) => inherited.flag(name, value),
+                    FieldValue::Number(value) => inherited.number(name, value),
+                    FieldValue::Text(value) => inherited.text(name, value),
+                });
             });
             if !is_inside {
                 of_thread(&mut facts);
@@ -63,11 +48,6 @@ impl Events for LogEvents {
             facts
         });
     }
-}
-
-fn fields_in(kept: &mut Kept) -> Option<&mut SpanFields> {
-    let kept = kept.get_or_insert_with(|| Box::new(SpanFields::default()));
-    kept.downcast_mut()
 }
 
 fn add_span(state: &SpanState, facts: &mut SpanFacts) {

@@ -10,6 +10,7 @@ use gatewayz_logging::{Format, LevelHandle, LineEncoder, LineSettings, LineSink,
 use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
 use gatewayz_tracing::w3c::StrictTraceContextPropagator;
 use gatewayz_tracing::{RequestSubscriber, SpanSubscriber, Tracer};
+use tracing::subscriber::set_global_default;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -158,17 +159,19 @@ impl Telemetry {
             log = log.with_storm_limit(per_second);
         }
         register(&registry, &deliveries, log.clone(), tracer.clone())?;
-        let subscriber = match settings.log.format {
+        let installed = match settings.log.format {
             Format::Json | Format::Pretty => {
-                RequestSubscriber::new(SpanSubscriber::new(tracer.clone(), LogEvents(log.clone())))
+                set_global_default(SpanSubscriber::new(tracer.clone(), LogEvents(log.clone())))
             }
             Format::Bunyan => {
                 let bunyan = bunyan::layers(settings.service_name.clone(), lines);
                 let layers = tracer.layer().and_then(bunyan).and_then(log.clone());
-                RequestSubscriber::new(tracing_subscriber::registry().with(layers))
+                set_global_default(RequestSubscriber::new(
+                    tracing_subscriber::registry().with(layers),
+                ))
             }
         };
-        tracing::subscriber::set_global_default(subscriber).map_err(|_| StartError::Installed)?;
+        installed.map_err(|_| StartError::Installed)?;
         tracing_log::LogTracer::init().map_err(|_| StartError::Installed)?;
         if let Some(provider) = tracer.api_provider()? {
             opentelemetry::global::set_tracer_provider(provider);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gatewayz_delivery::delivering;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
-use tracing::{Event, Metadata, Span, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Span, Subscriber};
 use tracing_core::LevelFilter;
 use tracing_core::span::Current;
 use tracing_subscriber::registry::{LookupSpan, Registry};
@@ -56,12 +56,11 @@ pub fn current_request() -> Option<Arc<ServerSpan>> {
 #[must_use]
 pub fn context_of(span: &Span) -> Option<TraceContext> {
     span.with_subscriber(|(id, dispatch)| {
-        let ours = dispatch.downcast_ref::<RequestSubscriber>();
-        if let Some(spans) = ours.and_then(|ours| ours.inner.downcast_ref::<SpanSubscriber>()) {
+        if let Some(spans) = dispatch.downcast_ref::<SpanSubscriber>() {
             return spans.context(id);
         }
-        let registry = match ours {
-            Some(ours) => ours.inner.downcast_ref::<Registry>()?,
+        let registry = match dispatch.downcast_ref::<RequestSubscriber>() {
+            Some(wrapped) => wrapped.inner.downcast_ref::<Registry>()?,
             None => dispatch.downcast_ref::<Registry>()?,
         };
         let span = registry.span(id)?;
@@ -77,8 +76,11 @@ pub fn context_of(span: &Span) -> Option<TraceContext> {
 #[must_use]
 pub fn current_context() -> Option<TraceContext> {
     let inside = tracing::dispatcher::get_default(|dispatch| {
-        let ours = dispatch.downcast_ref::<RequestSubscriber>()?;
-        Some(ours.inner.current_span().id().is_some())
+        if let Some(spans) = dispatch.downcast_ref::<SpanSubscriber>() {
+            return Some(spans.is_inside());
+        }
+        let wrapped = dispatch.downcast_ref::<RequestSubscriber>()?;
+        Some(wrapped.inner.current_span().id().is_some())
     });
     match (inside, current_request()) {
         (Some(false), Some(request)) => Some(request.identity().context.clone()),
@@ -86,7 +88,8 @@ pub fn current_context() -> Option<TraceContext> {
     }
 }
 
-/// Wraps a [`SpanSubscriber`] or a layered registry so that a request is its innermost span where no other is entered.
+/// Wraps a layered registry so that a request is its innermost span where no other is entered, as a [`SpanSubscriber`]
+/// does by itself.
 pub struct RequestSubscriber {
     inner: Box<dyn Subscriber + Send + Sync>,
 }
@@ -98,7 +101,7 @@ impl std::fmt::Debug for RequestSubscriber {
 }
 
 impl RequestSubscriber {
-    /// Wraps `inner`: a [`SpanSubscriber`], or a [`SpanLayer`](crate::SpanLayer) over a [`Registry`].
+    /// Wraps `inner`, which has a [`SpanLayer`](crate::SpanLayer) over a [`Registry`].
     #[must_use]
     pub fn new(inner: impl Subscriber + Send + Sync + Any) -> Self {
         Self {
@@ -133,9 +136,7 @@ impl Subscriber for RequestSubscriber {
     }
 
     fn event_enabled(&self, event: &Event<'_>) -> bool {
-        // The clients that carry records out would make records of each delivery, which would be carried out too.
-        let wanted = delivering().is_none() || event.metadata().target().starts_with("gatewayz");
-        wanted && self.inner.event_enabled(event)
+        is_wanted(event) && self.inner.event_enabled(event)
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -159,17 +160,32 @@ impl Subscriber for RequestSubscriber {
     }
 
     fn current_span(&self) -> Current {
-        let current = self.inner.current_span();
-        if current.id().is_some() {
-            return current;
-        }
-        let Some(request) = current_request() else {
-            return current;
-        };
-        let span = request.stand_in();
-        match span.as_ref().and_then(|span| span.id().zip(span.metadata())) {
-            Some((id, metadata)) => Current::new(id, metadata),
-            None => current,
-        }
+        or_request(self.inner.current_span())
     }
+}
+
+/// Whether an event is to be taken.
+pub(crate) fn is_wanted(event: &Event<'_>) -> bool {
+    // The clients that carry records out would make records of each delivery, which would be carried out too.
+    delivering().is_none() || event.metadata().target().starts_with("gatewayz")
+}
+
+/// The span that stands for the request of this thread, where no span is `current`.
+pub(crate) fn or_request(current: Current) -> Current {
+    if current.id().is_some() {
+        return current;
+    }
+    let Some(request) = current_request() else {
+        return current;
+    };
+    let span = request.stand_in();
+    match span.as_ref().and_then(|span| span.id().zip(span.metadata())) {
+        Some((id, metadata)) => Current::new(id, metadata),
+        None => current,
+    }
+}
+
+/// Whether `dispatch` leads to a subscriber in which a request has a span.
+pub(crate) fn knows_requests(dispatch: &Dispatch) -> bool {
+    dispatch.is::<SpanSubscriber>() || dispatch.is::<RequestSubscriber>()
 }

@@ -99,7 +99,14 @@ fn position(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64)
 
 /// Appends the span's name.
 pub fn name(text: &str, out: &mut Vec<u8>) {
-    bytes(NAME, cut(text).as_bytes(), out);
+    let text = cut(text);
+    match u8::try_from(text.len()) {
+        Ok(length) if length < 0x80 => {
+            out.extend_from_slice(&[NAME, length]);
+            out.extend_from_slice(text.as_bytes());
+        }
+        Ok(_) | Err(_) => bytes(NAME, text.as_bytes(), out),
+    }
 }
 
 /// Appends the span's kind.

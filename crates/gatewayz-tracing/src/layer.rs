@@ -1,16 +1,14 @@
 //! The `tracing` layer that makes a span of each `tracing` span, storing only what its end needs.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use tracing::Subscriber;
-use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::encode;
+use crate::attributes::FieldValue;
 use crate::local_span::{LocalSpan, Position};
 use crate::server_span::ServerSpan;
 use crate::tracer::{SpanIdentity, Tracer};
@@ -43,6 +41,14 @@ impl SpanState {
         }
     }
 
+    /// Shows each field of the span to `look`.
+    pub fn fields(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
+        match self {
+            Self::Server(server) => server.fields(look),
+            Self::Local(local) => local.attributes().each(look),
+        }
+    }
+
     /// Where a span below this one stands.
     pub(crate) fn child(&self) -> Position {
         Position::below(self.identity(), self.request())
@@ -69,7 +75,7 @@ where
         let Some(span) = context.span(id) else { return };
         let state = match ServerSpan::take_pending() {
             Some(server) => {
-                attributes.record(&mut ServerFields(&server));
+                server.record(|visit| attributes.record(visit));
                 SpanState::Server(server)
             }
             None => {
@@ -79,9 +85,7 @@ where
                 let position =
                     below.unwrap_or_else(|| Position::on_thread(&self.tracer, attributes.is_contextual()));
                 let mut local = Box::new(LocalSpan::new(position));
-                if local.identity().is_sampled() {
-                    attributes.record(local.said());
-                }
+                attributes.record(local.said());
                 SpanState::Local(local)
             }
         };
@@ -91,9 +95,9 @@ where
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         match span.extensions_mut().get_mut::<SpanState>() {
-            Some(SpanState::Server(server)) => values.record(&mut ServerFields(server)),
-            Some(SpanState::Local(local)) if local.identity().is_sampled() => values.record(local.said()),
-            Some(SpanState::Local(_)) | None => {}
+            Some(SpanState::Server(server)) => server.record(|visit| values.record(visit)),
+            Some(SpanState::Local(local)) => values.record(local.said()),
+            None => {}
         }
     }
 
@@ -102,38 +106,5 @@ where
         if let Some(SpanState::Local(local)) = span.extensions().get::<SpanState>() {
             local.export(&self.tracer, span.name());
         }
-    }
-}
-
-/// Fields recorded on a request's `tracing` span become attributes of the server span.
-pub(crate) struct ServerFields<'a>(pub(crate) &'a ServerSpan);
-
-impl Visit for ServerFields<'_> {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0
-            .recorded()
-            .add(|out| encode::integer_attribute(field.name(), value, out));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0
-            .recorded()
-            .add(|out| encode::flag_attribute(field.name(), value, out));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0
-            .recorded()
-            .add(|out| encode::number_attribute(field.name(), value, out));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0
-            .recorded()
-            .add(|out| encode::text_attribute(field.name(), value, out));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.record_str(field, &format!("{value:?}"));
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod attributes;
 mod current;
 pub mod encode;
 pub mod id;
@@ -15,10 +16,11 @@ pub mod w3c;
 mod wall_clock;
 
 pub use api::otel_context;
+pub use attributes::FieldValue;
 pub use current::{RequestSubscriber, context_of, current_context, current_request, in_request};
 pub use layer::{SpanLayer, SpanState};
 pub use local_span::LocalSpan;
 pub use server_span::{Exception, PreparedServerSpan, ServerSpan, SpanEnd};
-pub use spans::{Around, Events, Kept, SpanSubscriber};
+pub use spans::{Around, Events, SpanSubscriber};
 pub use tracer::{SpanIdentity, Tracer};
 pub use wall_clock::wall_nanos;

@@ -7,14 +7,12 @@ use std::time::Instant;
 use opentelemetry::trace::SpanKind;
 use tracing::field::{Field, Visit};
 
+use crate::attributes::Attributes;
 use crate::current::current_request;
 use crate::encode::{self, StatusCode};
-use crate::server_span::{Attributes, ServerSpan};
+use crate::server_span::ServerSpan;
 use crate::tracer::{SpanIdentity, Tracer};
 use crate::wall_clock::wall_nanos;
-
-/// Most bytes of attributes that a span leaves to the next one.
-const KEPT_BYTES: usize = 4096;
 
 /// A span that ends when its `tracing` span closes.
 #[derive(Debug)]
@@ -95,6 +93,10 @@ impl LocalSpan {
         self.said.clear();
     }
 
+    pub(crate) fn attributes(&self) -> &Attributes {
+        &self.said.attributes
+    }
+
     /// Where its fields are recorded.
     pub(crate) fn said(&mut self) -> &mut Said {
         &mut self.said
@@ -130,17 +132,7 @@ impl Said {
         self.kind = None;
         self.status = None;
         self.status_message = None;
-        self.attributes.clear(KEPT_BYTES);
-    }
-
-    /// How many attributes there are.
-    pub(crate) fn attributes(&self) -> u32 {
-        self.attributes.count
-    }
-
-    /// Counts from `attributes` on: what it collects is to be taken over by a span that has so many.
-    pub(crate) fn count_from(&mut self, attributes: u32) {
-        self.attributes.count = attributes;
+        self.attributes.clear();
     }
 
     /// Takes over what `later` says.
@@ -201,33 +193,24 @@ fn status(word: &str) -> StatusCode {
 
 impl Visit for Said {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.attributes
-            .add(|out| encode::integer_attribute(field.name(), value, out));
+        self.attributes.record_i64(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        match i64::try_from(value) {
-            Ok(value) => self.record_i64(field, value),
-            Err(_) => self
-                .attributes
-                .add(|out| encode::text_attribute(field.name(), &value.to_string(), out)),
-        }
+        self.attributes.record_u64(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.attributes
-            .add(|out| encode::flag_attribute(field.name(), value, out));
+        self.attributes.record_bool(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.attributes
-            .add(|out| encode::number_attribute(field.name(), value, out));
+        self.attributes.record_f64(field, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if !self.obey(field, value) {
-            self.attributes
-                .add(|out| encode::text_attribute(field.name(), value, out));
+            self.attributes.record_str(field, value);
         }
     }
 

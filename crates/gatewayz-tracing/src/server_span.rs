@@ -7,18 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::trace::SpanKind;
 use tracing::Span;
+use tracing::field::Visit;
 
-use crate::current::RequestSubscriber;
-use crate::encode::{self, ATTRIBUTES_MAX, StatusCode};
+use crate::attributes::{Attributes, FieldValue};
+use crate::current::knows_requests;
+use crate::encode::{self, StatusCode};
 use crate::tracer::{SpanIdentity, Tracer};
 
 thread_local! {
     /// The server span that the next `tracing` span opened on this thread stands for.
     static PENDING: Cell<Option<Arc<ServerSpan>>> = const { Cell::new(None) };
 }
-
-/// Room for a handful of attributes: growing from nothing would copy them several times.
-const FIRST_ATTRIBUTES_BYTES: usize = 256;
 
 /// A request's span, shared by the middleware that made it and the `tracing` span that stands for it.
 #[derive(Debug)]
@@ -31,49 +30,6 @@ pub struct ServerSpan<A: ?Sized = dyn Any + Send + Sync> {
     /// the end must break the circle.
     stand_in: Mutex<Option<Span>>,
     attachment: A,
-}
-
-/// Encoded attributes, bounded in number.
-#[derive(Debug, Default)]
-pub(crate) struct Attributes {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) count: u32,
-    pub(crate) dropped: u32,
-}
-
-impl Attributes {
-    pub(crate) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.count >= ATTRIBUTES_MAX {
-            self.dropped += 1;
-            encode::count_truncated();
-            return;
-        }
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_ATTRIBUTES_BYTES);
-        }
-        self.count += 1;
-        write(&mut self.bytes);
-    }
-
-    /// Takes over those of `later`, which was told how many there are here.
-    pub(crate) fn append(&mut self, later: &Self) {
-        self.bytes.extend_from_slice(&later.bytes);
-        self.count = later.count;
-        self.dropped += later.dropped;
-    }
-
-    /// Empties it, keeping at most `kept_bytes` of its buffer for the next attributes.
-    pub(crate) fn clear(&mut self, kept_bytes: usize) {
-        self.bytes.clear();
-        self.bytes.shrink_to(kept_bytes);
-        self.count = 0;
-        self.dropped = 0;
-    }
-
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes);
-        encode::dropped_attributes(self.dropped, out);
-    }
 }
 
 /// Everything on a server span that is known from its method, route and status.
@@ -176,9 +132,21 @@ impl<A: ?Sized> ServerSpan<A> {
         &self.identity
     }
 
-    pub(crate) fn recorded(&self) -> MutexGuard<'_, Attributes> {
-        self.touched.store(true, Ordering::Release);
-        lock(&self.recorded)
+    /// Takes the fields that `record` visits as attributes.
+    pub(crate) fn record(&self, record: impl FnOnce(&mut dyn Visit)) {
+        let mut later = Attributes::default();
+        record(&mut later);
+        if !later.is_empty() {
+            self.touched.store(true, Ordering::Release);
+            lock(&self.recorded).append(&later);
+        }
+    }
+
+    /// Shows each field that was recorded to `look`.
+    pub(crate) fn fields(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
+        if self.touched.load(Ordering::Acquire) {
+            lock(&self.recorded).each(look);
+        }
     }
 }
 
@@ -203,7 +171,7 @@ impl ServerSpan {
             PENDING.set(Some(Arc::clone(self)));
             let span = tracing::info_span!(target: "gatewayz::request", parent: None, "request");
             PENDING.set(None);
-            let is_ours = span.with_subscriber(|(_, dispatch)| dispatch.is::<RequestSubscriber>());
+            let is_ours = span.with_subscriber(|(_, dispatch)| knows_requests(dispatch));
             if is_ours != Some(true) {
                 return None;
             }

@@ -8,46 +8,33 @@ mod entered;
 mod spare;
 mod store;
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tracing::field::Visit;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_core::LevelFilter;
 use tracing_core::span::Current;
 
-use crate::layer::{ServerFields, SpanState};
+use crate::current::{is_wanted, or_request};
+use crate::layer::SpanState;
 use crate::local_span::{LocalSpan, Position};
 use crate::server_span::ServerSpan;
 use crate::tracer::Tracer;
 use crate::w3c::TraceContext;
 use store::Store;
 
-/// What a writer of events keeps of a span: nothing, until the span has fields.
-pub type Kept = Option<Box<dyn Any + Send + Sync>>;
-
 /// The other half of a [`SpanSubscriber`]: which callsites are enabled, and what becomes of events.
 ///
-/// `merge` and what is given to [`Around::each`] run under a lock: they must not open spans nor write events.
+/// What is given to [`Around::each`] runs under a lock: it must not open spans nor write events.
 pub trait Events: Send + Sync + 'static {
     /// Whether a callsite is enabled.
     fn enabled(&self, metadata: &Metadata<'_>) -> bool;
 
     /// The loudest level at which any callsite is enabled.
     fn max_level(&self) -> LevelFilter;
-
-    /// Keeps what events are to show of the fields that `record` visits.
-    fn keep(&self, kept: &mut Kept, record: &dyn Fn(&mut dyn Visit));
-
-    /// Moves what `later` keeps into `kept`; a field that is in both has its later value.
-    fn merge(&self, kept: &mut Kept, later: &mut Kept);
-
-    /// Forgets what was kept; a buffer may stay for the next span.
-    fn forget(&self, kept: &mut Kept);
 
     /// Takes an event; `around` knows the spans that it is in.
     fn event(&self, event: &Event<'_>, around: &Around<'_>);
@@ -70,7 +57,7 @@ impl fmt::Debug for Around<'_> {
 
 impl Around<'_> {
     /// Shows each span to `look`, the innermost first; `false` when the event is in none.
-    pub fn each(&self, mut look: impl FnMut(&SpanState, &Kept)) -> bool {
+    pub fn each(&self, mut look: impl FnMut(&SpanState)) -> bool {
         let mut next = self.innermost.clone();
         let mut is_inside = false;
         while let Some(id) = next {
@@ -79,7 +66,7 @@ impl Around<'_> {
                 .store
                 .with(&id, |span| {
                     is_inside = true;
-                    look(&span.state, &span.kept);
+                    look(&span.state);
                     span.parent.clone()
                 })
                 .flatten();
@@ -94,7 +81,6 @@ struct OpenSpan {
     /// Held open by this one.
     parent: Option<Id>,
     state: SpanState,
-    kept: Kept,
 }
 
 /// Makes a span of each `tracing` span, as [`SpanLayer`](crate::SpanLayer) does, and hands events to one writer.
@@ -133,68 +119,19 @@ impl SpanSubscriber {
         self.store.with(id, |span| span.state.identity().context.clone())
     }
 
-    fn open(&self, attributes: &Attributes<'_>, parent: Option<Id>, position: Position) -> Box<OpenSpan> {
-        let metadata = attributes.metadata();
-        let mut span = match spare::take() {
-            Some(mut span) => {
-                match &mut span.state {
-                    SpanState::Local(local) => local.renew(position),
-                    state @ SpanState::Server(_) => *state = local(position),
-                }
-                span.metadata = metadata;
-                span.parent = parent;
-                span
-            }
-            None => Box::new(OpenSpan {
-                metadata,
-                parent,
-                state: local(position),
-                kept: None,
-            }),
-        };
-        if attributes.is_empty() {
-            return span;
-        }
-        if let SpanState::Local(local) = &mut span.state
-            && local.identity().is_sampled()
-        {
-            attributes.record(local.said());
-        }
-        self.events
-            .keep(&mut span.kept, &|visit| attributes.record(visit));
-        span
-    }
-
     /// The `tracing` span that stands for a request.
     fn open_request(&self, attributes: &Attributes<'_>, server: Arc<ServerSpan>) -> Id {
-        attributes.record(&mut ServerFields(&server));
+        server.record(|visit| attributes.record(visit));
         self.store.insert(Box::new(OpenSpan {
             metadata: attributes.metadata(),
             parent: None,
             state: SpanState::Server(server),
-            kept: None,
         }))
     }
 
-    /// Records `values` on a span that has so many `attributes` already.
-    ///
-    /// Values are foreign code that may write events of its own, so they are read before the span is locked.
-    fn record_later(&self, id: &Id, values: &Record<'_>, attributes: u32) {
-        spare::lend_fields(|said, kept| {
-            said.count_from(attributes);
-            values.record(said);
-            self.events.keep(kept, &|visit| values.record(visit));
-            self.store.with(id, |span| {
-                if let SpanState::Local(local) = &mut span.state
-                    && local.identity().is_sampled()
-                {
-                    local.said().take(said);
-                }
-                self.events.merge(&mut span.kept, kept);
-            });
-            said.clear();
-            self.events.forget(kept);
-        });
+    /// Whether this thread is in one of its spans.
+    pub(crate) fn is_inside(&self) -> bool {
+        entered::innermost(self.number).is_some()
     }
 
     fn close(&self, mut span: Box<OpenSpan>) -> Option<Id> {
@@ -202,21 +139,38 @@ impl SpanSubscriber {
         if let SpanState::Local(local) = &mut span.state {
             local.export(&self.tracer, span.metadata.name());
             local.clear();
-            self.events.forget(&mut span.kept);
             spare::keep(span);
         }
         parent
     }
 }
 
-fn local(position: Position) -> SpanState {
-    SpanState::Local(Box::new(LocalSpan::new(position)))
+fn open(attributes: &Attributes<'_>, parent: Option<Id>, position: Position) -> Box<OpenSpan> {
+    let metadata = attributes.metadata();
+    let mut span = match spare::take() {
+        Some(mut span) => {
+            match &mut span.state {
+                SpanState::Local(local) => local.renew(position),
+                state @ SpanState::Server(_) => *state = local(position),
+            }
+            span.metadata = metadata;
+            span.parent = parent;
+            span
+        }
+        None => Box::new(OpenSpan {
+            metadata,
+            parent,
+            state: local(position),
+        }),
+    };
+    if let SpanState::Local(local) = &mut span.state {
+        attributes.record(local.said());
+    }
+    span
 }
 
-/// Where the fields of a record go.
-enum Target {
-    Server(Arc<ServerSpan>),
-    Local { attributes: u32 },
+fn local(position: Position) -> SpanState {
+    SpanState::Local(Box::new(LocalSpan::new(position)))
 }
 
 impl Subscriber for SpanSubscriber {
@@ -253,24 +207,34 @@ impl Subscriber for SpanSubscriber {
             Some((position, parent)) => (position, Some(parent)),
             None => (Position::on_thread(&self.tracer, is_contextual), None),
         };
-        self.store.insert(self.open(attributes, parent, position))
+        self.store.insert(open(attributes, parent, position))
     }
 
     fn record(&self, id: &Id, values: &Record<'_>) {
-        let target = self.store.with(id, |span| match &mut span.state {
-            SpanState::Server(server) => Target::Server(Arc::clone(server)),
-            SpanState::Local(local) => Target::Local {
-                attributes: local.said().attributes(),
-            },
+        let server = self.store.with(id, |span| match &span.state {
+            SpanState::Server(server) => Some(Arc::clone(server)),
+            SpanState::Local(_) => None,
         });
-        match target {
-            Some(Target::Server(server)) => values.record(&mut ServerFields(&server)),
-            Some(Target::Local { attributes }) => self.record_later(id, values, attributes),
-            None => {}
+        if let Some(Some(server)) = server {
+            return server.record(|visit| values.record(visit));
         }
+        // Values are foreign code that may write events of its own, so they are read before the span is locked.
+        spare::lend_said(|said| {
+            values.record(said);
+            self.store.with(id, |span| {
+                if let SpanState::Local(local) = &mut span.state {
+                    local.said().take(said);
+                }
+            });
+            said.clear();
+        });
     }
 
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event_enabled(&self, event: &Event<'_>) -> bool {
+        is_wanted(event)
+    }
 
     fn event(&self, event: &Event<'_>) {
         let innermost = if event.is_contextual() {
@@ -314,7 +278,7 @@ impl Subscriber for SpanSubscriber {
             .and_then(|id| Some((self.store.with(&id, |span| span.metadata)?, id)));
         match current {
             Some((metadata, id)) => Current::new(id, metadata),
-            None => Current::none(),
+            None => or_request(Current::none()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::{Kept, OpenSpan};
+use super::OpenSpan;
 use crate::local_span::Said;
 
 /// Closed spans that a thread keeps: more than one request has open at a time.
@@ -11,13 +11,7 @@ const SPANS: usize = 32;
 thread_local! {
     #[expect(clippy::vec_box, reason = "a span goes from here to the store and back without being copied")]
     static CLOSED: RefCell<Vec<Box<OpenSpan>>> = const { RefCell::new(Vec::new()) };
-    static FIELDS: Cell<Option<Box<Fields>>> = const { Cell::new(None) };
-}
-
-#[derive(Default)]
-struct Fields {
-    said: Said,
-    kept: Kept,
+    static SAID: Cell<Option<Box<Said>>> = const { Cell::new(None) };
 }
 
 /// A closed span; `None` when there is none, and while the thread ends.
@@ -37,8 +31,8 @@ pub(super) fn keep(span: Box<OpenSpan>) {
 }
 
 /// Lends empty fields, to be emptied again. Within a loan there is another one to be had.
-pub(super) fn lend_fields(run: impl FnOnce(&mut Said, &mut Kept)) {
-    let mut fields = FIELDS.try_with(Cell::take).ok().flatten().unwrap_or_default();
-    run(&mut fields.said, &mut fields.kept);
-    let _ = FIELDS.try_with(|kept| kept.set(Some(fields)));
+pub(super) fn lend_said(run: impl FnOnce(&mut Said)) {
+    let mut said = SAID.try_with(Cell::take).ok().flatten().unwrap_or_default();
+    run(&mut said);
+    let _ = SAID.try_with(|kept| kept.set(Some(said)));
 }
