@@ -8,10 +8,9 @@ use gatewayz_delivery::{Delivery, QueueSettings, RetryPolicy, Severity};
 use gatewayz_testkit::otlp::{Answer, Receiver};
 use gatewayz_tracing::otlp::{OtlpSettings, OtlpSink, Protocol};
 use gatewayz_tracing::sampler::Sampler;
-use gatewayz_tracing::{RequestSubscriber, Tracer};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::{Context, SubscriberExt};
+use gatewayz_tracing::{Around, Events, SpanSubscriber, Tracer};
+use tracing::{Event, Metadata};
+use tracing_core::LevelFilter;
 
 const ENOUGH: Duration = Duration::from_secs(20);
 
@@ -28,8 +27,16 @@ impl Recording {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Recording {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+impl Events for Recording {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        LevelFilter::TRACE
+    }
+
+    fn event(&self, event: &Event<'_>, _: &Around<'_>) {
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
         let target = event.metadata().target().to_owned();
         self.0.lock().unwrap().push((thread, target));
@@ -82,10 +89,8 @@ fn deliver(protocol: Protocol) {
 fn a_delivery_makes_no_record_but_one_warning_whatever_its_receiver_does() {
     let recording = Recording::default();
     let tracer = Tracer::new(Sampler::parse(None, None).unwrap(), 0, None);
-    let layers = tracing_subscriber::registry()
-        .with(tracer.layer())
-        .with(recording.clone());
-    tracing::subscriber::set_global_default(RequestSubscriber::new(layers)).unwrap();
+    let subscriber = SpanSubscriber::new(tracer, recording.clone());
+    tracing::subscriber::set_global_default(subscriber).unwrap();
     tracing_log::LogTracer::init().unwrap();
 
     for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
