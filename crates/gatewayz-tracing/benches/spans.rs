@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use divan::{Bencher, black_box};
 use gatewayz_delivery::{Attempt, Batch, Delivery, QueueSettings, RetryPolicy, Sink};
 use gatewayz_tracing::sampler::Sampler;
-use gatewayz_tracing::{PreparedServerSpan, SpanEnd, Tracer, w3c};
+use gatewayz_tracing::{Around, Events, PreparedServerSpan, SpanEnd, SpanSubscriber, Tracer, w3c};
+use tracing::{Event, Metadata};
+use tracing_core::LevelFilter;
 
 const START_NANOS: u64 = 1_790_000_000_123_456_789;
 
@@ -54,7 +56,38 @@ fn server_span(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The same without a queue: what ids and the sampler take.
+/// Hears every event and does nothing.
+struct Deaf;
+
+impl Events for Deaf {
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn max_level(&self) -> LevelFilter {
+        LevelFilter::INFO
+    }
+
+    fn event(&self, event: &Event<'_>, around: &Around<'_>) {
+        black_box((event, around));
+    }
+}
+
+/// A span with a field, entered once, and an event in it: opened, exported and closed.
+#[divan::bench]
+fn local_span(bencher: Bencher<'_, '_>) {
+    let delivery = delivery();
+    let tracer = Tracer::new(Sampler::default(), 1_000, Some(delivery.queue().clone()));
+
+    tracing::subscriber::with_default(SpanSubscriber::new(tracer, Deaf), || {
+        bencher.bench_local(|| {
+            let _span = tracing::info_span!("load", order = black_box(7)).entered();
+            tracing::info!("Loaded");
+        });
+    });
+}
+
+/// A server span without a queue: what ids and the sampler take.
 #[divan::bench]
 fn server_span_unexported(bencher: Bencher<'_, '_>) {
     let tracer = Tracer::new(Sampler::default(), 1_000, None);

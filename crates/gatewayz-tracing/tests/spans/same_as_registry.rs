@@ -145,7 +145,7 @@ fn shapes(spans: &[Exported]) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn spans_and_the_scopes_of_events_are_those_of_the_registry(steps in vec(step(), 1..60)) {
