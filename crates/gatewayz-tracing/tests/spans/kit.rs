@@ -1,5 +1,6 @@
 //! Where exported spans and events go in these tests, read back with the official types.
 
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,6 @@ impl Events for Heard {
 /// A span's fields as a text.
 pub(super) fn fields(state: &SpanState) -> String {
     let mut text = String::new();
-    state.fields(&mut |name, value| text.push_str(&format!("{name}={value:?} ")));
+    state.fields(&mut |name, value| write!(text, "{name}={value:?} ").unwrap());
     text
 }
