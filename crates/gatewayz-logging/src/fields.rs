@@ -74,21 +74,17 @@ impl Fields {
     }
 
     fn member(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
-        let is_written = Key::of(name, |key| {
-            if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&name) {
-                return false;
-            }
-            if self.room() < KEY_BYTES || key.bytes.is_empty() {
-                self.truncated += 1;
-                return false;
-            }
-            self.members.extend_from_slice(&key.bytes);
-            true
-        });
-        if is_written {
-            self.names.push(name);
-            write(self);
+        let key = Key::of(name);
+        if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&name) {
+            return;
         }
+        if self.room() < KEY_BYTES || key.bytes.is_empty() {
+            self.truncated += 1;
+            return;
+        }
+        self.names.push(name);
+        self.members.extend_from_slice(&key.bytes);
+        write(self);
     }
 
     fn text(&mut self, value: &dyn fmt::Display) {

@@ -1,6 +1,7 @@
 //! Names of fields as keys of a line, worked out once for each name and thread.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use crate::fields::{CLOSING_BYTES, KEY_BYTES, RESERVED};
 use crate::json::write_escaped;
@@ -13,7 +14,7 @@ const INSTRUCTIONS: [&str; 2] = ["otel.", "log."];
 const SLOTS: usize = 1 << 8;
 
 /// A field's name as it is written.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Key {
     name: &'static str,
     /// `,"name":`; empty when the name is too long to be written.
@@ -45,21 +46,22 @@ impl Key {
         }
     }
 
-    /// Shows the key of `name` to `look`.
-    pub(crate) fn of<T>(name: &'static str, look: impl FnOnce(&Self) -> T) -> T {
-        thread_local!(static KNOWN: Cell<Vec<Option<Key>>> = const { Cell::new(Vec::new()) });
-        // A thread that ends has none any more.
-        let mut known = KNOWN.try_with(Cell::take).unwrap_or_default();
-        if known.is_empty() {
-            known.resize(SLOTS, None);
-        }
-        let slot = &mut known[slot(name)];
-        let result = match slot {
-            Some(key) if std::ptr::eq(key.name, name) => look(key),
-            Some(_) | None => look(slot.insert(Self::new(name))),
-        };
-        let _ = KNOWN.try_with(|kept| kept.set(known));
-        result
+    /// The key of `name`.
+    pub(crate) fn of(name: &'static str) -> Rc<Self> {
+        thread_local!(static KNOWN: RefCell<Vec<Option<Rc<Key>>>> = const { RefCell::new(Vec::new()) });
+        let known = KNOWN.try_with(|known| {
+            let mut known = known.borrow_mut();
+            if known.is_empty() {
+                known.resize(SLOTS, None);
+            }
+            let slot = &mut known[slot(name)];
+            match slot {
+                Some(key) if std::ptr::eq(key.name, name) => Rc::clone(key),
+                Some(_) | None => Rc::clone(slot.insert(Rc::new(Self::new(name)))),
+            }
+        });
+        // A thread that ends knows none any more.
+        known.unwrap_or_else(|_| Rc::new(Self::new(name)))
     }
 }
 
