@@ -46,7 +46,8 @@ enum Destination {
 pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     let (rounds, seconds) = match bench.scale {
         Scale::Quick => (1, 2),
-        Scale::Full => (3, 4),
+        // The pace alone costs about as much as a thousand records a second do: few rounds would tell of chance.
+        Scale::Full => (5, 6),
     };
     let progress = Progress::start(FIGURES.len() * rounds);
     progress.say(&format!(
