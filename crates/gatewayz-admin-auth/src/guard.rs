@@ -12,6 +12,7 @@ use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, HttpResponse};
+use arc_swap::ArcSwap;
 use futures_util::TryFutureExt;
 use futures_util::future::{Either, MapOk};
 
@@ -80,7 +81,7 @@ type Clock = dyn Fn() -> Instant + Send + Sync;
 /// `Cache-Control: no-store`; an error that an inner middleware returns passes untouched.
 #[derive(Clone)]
 pub struct Guard {
-    keys: Arc<AdminKeys>,
+    keys: Arc<ArcSwap<AdminKeys>>,
     policy: Arc<Policy>,
     answer: Arc<Answer>,
     clock: Arc<Clock>,
@@ -94,7 +95,7 @@ impl Guard {
     /// see [`routed_path`].
     pub fn new(keys: AdminKeys, policy: impl Fn(&ServiceRequest) -> Access + Send + Sync + 'static) -> Self {
         Self {
-            keys: Arc::new(keys),
+            keys: Arc::new(ArcSwap::from_pointee(keys)),
             policy: Arc::new(policy),
             answer: Arc::new(default_answer),
             clock: Arc::new(Instant::now),
@@ -130,6 +131,12 @@ impl Guard {
         self
     }
 
+    /// Takes other keys for this guard and all its clones, at once: a call is judged by the old ones or by the new
+    /// ones, and a key that is in both is never refused. Counts and throttle go on.
+    pub fn replace_keys(&self, keys: AdminKeys) {
+        self.keys.store(Arc::new(keys));
+    }
+
     /// Counts of all clones of this guard.
     pub fn stats(&self) -> Arc<AuthStats> {
         Arc::clone(&self.stats)
@@ -137,7 +144,8 @@ impl Guard {
 
     fn admit(&self, request: &ServiceRequest, access: Access) -> Result<Option<AdminIdentity>, Refusal> {
         let optional = access == Access::Optional;
-        if let Some(reason) = self.keys.disabled() {
+        let keys = self.keys.load();
+        if let Some(reason) = keys.disabled() {
             if optional {
                 return Ok(None);
             }
@@ -158,7 +166,7 @@ impl Guard {
             Credential::Token(token) => token.0,
         };
 
-        if let Some(key_id) = self.keys.verify(token) {
+        if let Some(key_id) = keys.verify(token) {
             self.stats.record(Attempt::Accepted);
             audit::accepted(key_id, peer_address(request), &route(request));
             return Ok(Some(AdminIdentity {
@@ -198,7 +206,7 @@ impl fmt::Debug for Guard {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Guard")
-            .field("keys", &self.keys)
+            .field("keys", &**self.keys.load())
             .field("realm", &self.realm)
             .field("stats", &self.stats)
             .finish_non_exhaustive()

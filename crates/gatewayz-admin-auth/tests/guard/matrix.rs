@@ -6,7 +6,7 @@ use actix_web::http::header::{
 };
 use actix_web::test::TestRequest;
 use actix_web::{HttpRequest, HttpResponse};
-use gatewayz_admin_auth::{Guard, Problem, Published};
+use gatewayz_admin_auth::{AdminKeys, Guard, Problem, Published};
 
 use crate::support::{KEY, KEY_ID, PUBLIC_KEY, WRONG_KEY, attempts, bearer, call, count, guard, send};
 
@@ -295,7 +295,7 @@ async fn a_percent_encoded_path_is_guarded_like_the_path_it_stands_for() {
             gatewayz_admin_auth::Access::Open
         }
     };
-    let keys = gatewayz_admin_auth::AdminKeys::new([KEY.into()], "", Published::Refused).unwrap();
+    let keys = AdminKeys::new([KEY.into()], "", Published::Refused).unwrap();
     let guard = Guard::new(keys, open_but_admin);
 
     let refused = send(&guard, call("/%61dmin/1", None)).await;
@@ -358,4 +358,22 @@ fn the_debug_output_of_a_guard_holds_no_key() {
 
     assert!(shown.contains(KEY_ID));
     assert!(!shown.contains(KEY), "{shown}");
+}
+
+#[actix_web::test]
+async fn replaced_keys_hold_for_every_clone_of_the_guard() {
+    let guard = guard(&[KEY], Published::Refused);
+    let clone = guard.clone();
+    let status = async |key: &str| send(&clone, call("/admin/1", Some(&bearer(key)))).await.status;
+    assert_eq!(status(KEY).await, StatusCode::OK);
+
+    guard.replace_keys(AdminKeys::new([WRONG_KEY.into()], "", Published::Refused).unwrap());
+
+    assert_eq!(status(WRONG_KEY).await, StatusCode::OK);
+    assert_eq!(status(KEY).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(count(&guard, "accepted", "valid_key"), 2);
+
+    guard.replace_keys(AdminKeys::new([], "", Published::Refused).unwrap());
+
+    assert_eq!(status(WRONG_KEY).await, StatusCode::SERVICE_UNAVAILABLE);
 }
