@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use gatewayz_config::sha256_from_hex;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
@@ -26,13 +27,14 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 /// The keys that may call models; none by default.
 #[derive(Default)]
 pub struct ApiKeys {
-    keys: Vec<ApiKey>,
+    keys: ArcSwap<Vec<ApiKey>>,
 }
 
+#[derive(Clone)]
 struct ApiKey {
     name: Arc<str>,
     hash: [u8; 32],
-    limiter: Option<(u32, Limiter)>,
+    limiter: Option<(u32, Arc<Limiter>)>,
 }
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
@@ -108,16 +110,43 @@ impl ApiKeys {
             keys.push(ApiKey {
                 name: name.into(),
                 hash,
-                limiter: requests_per_minute.map(|limit| (limit.get(), limiter(limit))),
+                limiter: requests_per_minute.map(|limit| (limit.get(), Arc::new(limiter(limit)))),
             });
         }
-        Ok(Self { keys })
+        Ok(Self {
+            keys: ArcSwap::from_pointee(keys),
+        })
+    }
+
+    /// Takes the keys of `next` instead, at once: a call is judged by the old ones or by the new ones. A key that stays
+    /// keeps what is left of its requests per minute, under another name too, unless their number changes.
+    pub fn replace(&self, next: &Self) {
+        let before = self.keys.load();
+        let taken_over = |key: &ApiKey| {
+            let mut key = key.clone();
+            let known = before.iter().find(|known| known.hash == key.hash);
+            if let (Some((limit, limiter)), Some((known, used))) =
+                (&mut key.limiter, known.and_then(|known| known.limiter.as_ref()))
+                && limit == known
+            {
+                *limiter = Arc::clone(used);
+            }
+            key
+        };
+        let keys = next.keys.load().iter().map(taken_over).collect();
+        self.keys.store(Arc::new(keys));
     }
 
     /// Whether there are no keys, so that nobody can be told from anybody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.load().is_empty()
+    }
+
+    /// How many keys there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.load().len()
     }
 
     /// Lets a call through by the value of its `Authorization` header, and counts it against its key.
@@ -129,14 +158,15 @@ impl ApiKeys {
     pub fn admit(&self, authorization: Option<&[u8]>) -> Result<Admitted, InferenceError> {
         let token = authorization.and_then(bearer_token).ok_or(InferenceError::Key)?;
         let presented: [u8; 32] = Sha256::digest(token).into();
+        let keys = self.keys.load();
         let mut found = 0_u64;
         let mut any = Choice::from(0);
-        for (index, key) in (0..).zip(&self.keys) {
+        for (index, key) in (0..).zip(keys.iter()) {
             let is_same = key.hash.ct_eq(&presented);
             found.conditional_assign(&index, is_same);
             any |= is_same;
         }
-        let key = usize::try_from(found).ok().and_then(|found| self.keys.get(found));
+        let key = usize::try_from(found).ok().and_then(|found| keys.get(found));
         let key = key.filter(|_| bool::from(any)).ok_or(InferenceError::Key)?;
         Ok(Admitted {
             name: Arc::clone(&key.name),
@@ -174,7 +204,8 @@ impl ApiKey {
 
 impl fmt::Debug for ApiKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.keys.iter().map(|key| &key.name);
+        let keys = self.keys.load();
+        let names = keys.iter().map(|key| &key.name);
         formatter.debug_list().entries(names).finish()
     }
 }
@@ -291,6 +322,29 @@ mod tests {
         assert_eq!(headers["x-ratelimit-reset-requests"], "1m0s");
         assert_eq!(headers["retry-after"], "20");
         assert_eq!(remaining(b"Bearer key-two").unwrap(), 2);
+    }
+
+    #[test]
+    fn a_key_that_stays_keeps_what_is_left_of_its_minute() {
+        let keys = keys(3);
+        let remaining = |key: &[u8]| {
+            keys.admit(Some(key))
+                .map(|admitted| admitted.rate_limit.unwrap().remaining)
+                .ok()
+        };
+        assert_eq!(remaining(b"Bearer key-one"), Some(2));
+        let other = format!("{},{}", entry("store", "key-one"), entry("new", "key-three"));
+
+        keys.replace(&ApiKeys::parse(&other, NonZeroU32::new(3)).unwrap());
+
+        assert_eq!(remaining(b"Bearer key-one"), Some(1));
+        assert_eq!(remaining(b"Bearer key-two"), None);
+        assert_eq!(remaining(b"Bearer key-three"), Some(2));
+        assert_eq!(format!("{keys:?}"), r#"["store", "new"]"#);
+
+        keys.replace(&ApiKeys::parse(&other, NonZeroU32::new(5)).unwrap());
+
+        assert_eq!(remaining(b"Bearer key-one"), Some(4));
     }
 
     #[test]
