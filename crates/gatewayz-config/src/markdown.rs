@@ -37,6 +37,9 @@ fn row(setting: &Setting) -> String {
     if setting.process_only {
         meaning.push_str(" Only from the environment of the process.");
     }
+    if setting.reloaded {
+        meaning.push_str(" **Read again** at SIGHUP.");
+    }
     let [values, default, meaning] = [values, default, meaning].map(|cell| cell.replace('|', "\\|"));
     format!("| `{}` | {values} | {default} | {meaning} |\n", setting.name)
 }

@@ -56,6 +56,8 @@ pub struct Setting {
     pub secret: bool,
     /// Only the process environment may set it.
     pub process_only: bool,
+    /// The service takes another value over at SIGHUP; any other setting takes a restart.
+    pub reloaded: bool,
     /// Other spellings of a [`Kind::Choice`], each with the value that it stands for.
     pub aliases: &'static [(&'static str, &'static str)],
 }
@@ -71,6 +73,7 @@ impl Setting {
             when_unset: "",
             secret: false,
             process_only: false,
+            reloaded: false,
             aliases: &[],
         }
     }
@@ -96,6 +99,12 @@ impl Setting {
     /// Lets only the process environment set it.
     pub const fn process_only(mut self) -> Self {
         self.process_only = true;
+        self
+    }
+
+    /// Says that SIGHUP reads it again.
+    pub const fn reloaded(mut self) -> Self {
+        self.reloaded = true;
         self
     }
 

@@ -41,7 +41,7 @@ pub enum BindError {
     #[error("measure the instrumentation plane")]
     Plane(#[from] PlaneError),
     /// The process may not watch signals.
-    #[error("watch for SIGTERM and SIGINT")]
+    #[error("watch for SIGTERM, SIGINT and SIGHUP")]
     Signals(#[source] io::Error),
 }
 
@@ -50,7 +50,9 @@ pub struct Server {
     server: actix_web::dev::Server,
     address: SocketAddr,
     state: Arc<State>,
+    guard: Guard,
     stops: Stops,
+    hangups: Signal,
 }
 
 /// How the service ended.
@@ -70,7 +72,7 @@ impl Server {
     pub fn bind(state: Arc<State>, guard: Guard) -> Result<Self, BindError> {
         let settings = state.settings.server.clone();
         let plane = plane::middleware(state.plane_registry.clone())?;
-        let app_state = Arc::clone(&state);
+        let (app_state, app_guard) = (Arc::clone(&state), guard.clone());
         let requests = state.telemetry.requests().with_problem_page(problem::panicked);
         let mut server = HttpServer::new(move || {
             App::new()
@@ -79,7 +81,7 @@ impl Server {
                 .app_data(web::PayloadConfig::new(limits::BODY_MAX_BYTES))
                 .configure(|config| routes::configure(config, &app_state.settings.server, &plane))
                 .wrap(Limits)
-                .wrap(guard.clone())
+                .wrap(app_guard.clone())
                 .wrap(requests.clone())
         })
         .keep_alive(KEEP_ALIVE)
@@ -103,11 +105,15 @@ impl Server {
         let address = server.addrs().first().copied().unwrap_or(wanted);
         state.set_bound_address(address);
         let stops = Stops::watch().map_err(BindError::Signals)?;
+        // From here on: a SIGHUP that nobody watches for ends the process.
+        let hangups = signal(SignalKind::hangup()).map_err(BindError::Signals)?;
         Ok(Self {
             server: server.run(),
             address,
             state,
+            guard,
             stops,
+            hangups,
         })
     }
 
@@ -125,11 +131,13 @@ impl Server {
         let Self {
             server,
             state,
+            guard,
             mut stops,
+            hangups,
             ..
         } = self;
         let shutdown = state.settings.shutdown;
-        let background = Background::start(&state);
+        let background = Background::start(&state, guard, hangups);
         let handle = server.handle();
         let mut serving = actix_web::rt::spawn(server);
         let mut hurried_by = None;
@@ -173,8 +181,9 @@ impl Server {
 struct Background(Vec<actix_web::rt::task::JoinHandle<()>>);
 
 impl Background {
-    fn start(state: &Arc<State>) -> Self {
-        let mut tasks = vec![actix_web::rt::spawn(reload::on_hangup(Arc::clone(state)))];
+    fn start(state: &Arc<State>, guard: Guard, hangups: Signal) -> Self {
+        let reload = reload::on_hangup(hangups, Arc::clone(state), guard);
+        let mut tasks = vec![actix_web::rt::spawn(reload)];
         if let Some(gateway) = state
             .gateway
             .as_ref()

@@ -1,10 +1,11 @@
 //! What every handler may use, built once and shared by all workers.
 
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use gatewayz_config::Described;
 use gatewayz_inference::Gateway;
 use gatewayz_telemetry::Telemetry;
@@ -18,10 +19,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Shared by all handlers.
 pub struct State {
-    /// The checked settings.
+    /// The checked settings of the start.
     pub settings: Settings,
-    /// Every variable as it may be shown.
-    pub described: Vec<Described>,
+    /// Every variable as it may be shown, with what a reload took over.
+    pub described: ArcSwap<Vec<Described>>,
     /// The three signals.
     pub telemetry: Telemetry,
     /// Answers `/v1`; `None` without a catalog.
@@ -29,7 +30,7 @@ pub struct State {
     /// What actix-web-prom records of the instrumentation plane.
     pub plane_registry: Registry,
     /// Key of `/metrics`; `None` leaves the page open.
-    pub metrics_token: Option<SecretString>,
+    pub metrics_token: ArcSwapOption<SecretString>,
     draining: AtomicBool,
     bound_address: OnceLock<SocketAddr>,
 }
@@ -44,14 +45,14 @@ impl State {
         gateway: Option<Gateway>,
         plane_registry: Registry,
     ) -> Self {
-        let metrics_token = settings.metrics.token.clone();
+        let metrics_token = settings.metrics.token.clone().map(Arc::new);
         Self {
             settings,
-            described,
+            described: ArcSwap::from_pointee(described),
             telemetry,
             gateway,
             plane_registry,
-            metrics_token,
+            metrics_token: ArcSwapOption::new(metrics_token),
             draining: AtomicBool::new(false),
             bound_address: OnceLock::new(),
         }

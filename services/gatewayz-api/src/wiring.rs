@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatewayz_admin_auth::{AdminKeys, Guard, Published};
+use gatewayz_admin_auth::{AdminKeys, Guard, KeyError, Published};
 use gatewayz_delivery::{QueueSettings, RetryPolicy};
 use gatewayz_inference::{Gateway, GatewaySettings};
 use gatewayz_logging::Format;
@@ -19,8 +19,8 @@ use http::{HeaderMap, HeaderValue};
 use tracing::Span;
 
 use crate::settings::{
-    self, Environment, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression, OtlpExport,
-    OtlpProtocol, Settings,
+    self, Environment, InferenceSettings, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression,
+    OtlpExport, OtlpProtocol, Settings,
 };
 use crate::state::VERSION;
 use crate::{problem, routes};
@@ -90,10 +90,15 @@ pub fn gateway(settings: &Settings, telemetry: &Telemetry) -> Result<Option<Gate
         cache_bytes: inference.cache_bytes,
         trace_headers: Some(Arc::new(write_trace_headers)),
     };
+    tell_openness(inference);
+    Ok(Some(Gateway::new(catalog, telemetry.registry(), gateway)?))
+}
+
+/// Tells when anyone may call models.
+pub fn tell_openness(inference: &InferenceSettings) {
     if inference.api_keys.is_empty() && inference.open_without_keys {
         tracing::warn!("Anyone may call /v1: API_KEYS_SHA256 is not set");
     }
-    Ok(Some(Gateway::new(catalog, telemetry.registry(), gateway)?))
 }
 
 fn write_trace_headers(span: &Span, headers: &mut HeaderMap) {
@@ -105,13 +110,12 @@ fn write_trace_headers(span: &Span, headers: &mut HeaderMap) {
     });
 }
 
-/// The guard of the admin endpoints, with its figures on the metrics page.
+/// The keys of the admin endpoints.
 ///
 /// # Errors
 /// When a key cannot be used.
-pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, WiringError> {
-    let environment = settings.service.environment;
-    let published = if environment == Environment::Local {
+pub fn admin_keys(settings: &Settings) -> Result<AdminKeys, WiringError> {
+    let published = if settings.service.environment == Environment::Local {
         Published::Accepted
     } else {
         Published::Refused
@@ -122,12 +126,15 @@ pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, 
         .iter()
         .map(|(id, digest)| format!("{id}:{}", hex(digest)))
         .collect();
-    let keys = AdminKeys::new(settings.admin.keys.iter().cloned(), &digests.join(","), published).map_err(
-        |error| WiringError::Setting {
-            name: "ADMIN_API_KEY",
-            problem: error.to_string(),
-        },
-    )?;
+    let unusable = |error: KeyError| WiringError::Setting {
+        name: "ADMIN_API_KEY",
+        problem: error.to_string(),
+    };
+    AdminKeys::new(settings.admin.keys.iter().cloned(), &digests.join(","), published).map_err(unusable)
+}
+
+/// Tells when the keys open nothing, or are known to everyone.
+pub fn tell_standing(keys: &AdminKeys) {
     match keys.disabled() {
         Some(reason) => tracing::error!(reason = reason.detail(), "Admin endpoints answer 503"),
         None if keys.holds_published_key() => {
@@ -135,7 +142,16 @@ pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, 
         }
         None => {}
     }
-    let guard = Guard::new(keys, routes::policy(environment))
+}
+
+/// The guard of the admin endpoints, with its figures on the metrics page.
+///
+/// # Errors
+/// When a key cannot be used.
+pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, WiringError> {
+    let keys = admin_keys(settings)?;
+    tell_standing(&keys);
+    let guard = Guard::new(keys, routes::policy(settings.service.environment))
         .with_realm("gatewayz-admin")
         .with_problem(|_request, status, refusal| problem::refused(status, refusal.title, refusal.detail));
     let stats = guard.stats();

@@ -67,7 +67,7 @@ fn the_page_has_a_row_for_every_setting() {
         );
     }
     assert!(page.contains("## Service\n\nWho we are.\n\n| Variable |"));
-    assert!(page.contains("| `APP_NAME` | printable text of at most 16 KiB | `app` | Name \\| label. |"));
+    assert!(page.contains("| `APP_NAME` | printable text of at most 16 KiB | `app` | Name \\| label. **Read again** at SIGHUP. |"));
     assert!(page.contains("| `LOKI_ENABLED` | true or false | off without a URL | Push logs. |"));
     assert!(page.contains("| Password. **Secret**: never shown. |"));
 }

@@ -27,7 +27,9 @@ static SCHEMA: Schema = Schema {
                 .process_only(),
                 Setting::new("CONFIG_FILE", Kind::Path, "TOML file.").process_only(),
                 Setting::new("ENV_FILE", Kind::Path, "Env file.").process_only(),
-                Setting::new("APP_NAME", Kind::Text, "Name | label.").default_value("app"),
+                Setting::new("APP_NAME", Kind::Text, "Name | label.")
+                    .default_value("app")
+                    .reloaded(),
                 Setting::new("PORT", Kind::Integer { min: 1, max: 65535 }, "Port.").default_value("8000"),
                 Setting::new(
                     "METRICS_PORT",

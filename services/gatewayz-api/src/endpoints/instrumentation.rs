@@ -158,7 +158,8 @@ pub async fn config(_admin: AdminIdentity, state: Data<State>) -> HttpResponse {
 /// Every variable of the schema, and none besides: what else is in the environment is not ours to show.
 pub async fn environment_variables(_admin: AdminIdentity, state: Data<State>) -> HttpResponse {
     const SERVICE: [&str; 4] = ["APP_NAME", "SERVICE_NAME", "ENVIRONMENT", "OTEL_SERVICE_NAME"];
-    let described = state.described.iter().map(|variable| {
+    let described = state.described.load();
+    let described = described.iter().map(|variable| {
         json!({
             "name": variable.name,
             "value": variable.value,
@@ -273,13 +274,15 @@ fn resource_attributes(state: &State) -> Map<String, Value> {
 }
 
 fn variables(state: &State, wanted: impl Fn(&Described) -> bool) -> Map<String, Value> {
-    let wanted = state.described.iter().filter(|variable| wanted(variable));
+    let described = state.described.load();
+    let wanted = described.iter().filter(|variable| wanted(variable));
     wanted
         .map(|variable| (variable.name.to_owned(), json!(variable.value)))
         .collect()
 }
 
 fn shown(state: &State, name: &str) -> Value {
-    let variable = state.described.iter().find(|variable| variable.name == name);
+    let described = state.described.load();
+    let variable = described.iter().find(|variable| variable.name == name);
     json!(variable.and_then(|variable| variable.value.as_deref()))
 }

@@ -36,7 +36,7 @@ static PAGE_BYTES: AtomicUsize = AtomicUsize::new(16 * 1024);
 /// # Errors
 /// 401 without the right METRICS_TOKEN when one is set, 503 while too many pages are being made.
 pub async fn page(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
-    if let Some(token) = &state.metrics_token
+    if let Some(token) = &*state.metrics_token.load()
         && !presents(request.headers(), token)
     {
         let problem = Problem::new(

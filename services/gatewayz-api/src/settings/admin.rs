@@ -22,18 +22,21 @@ pub(super) const GROUP: Group = Group {
             Kind::Text,
             "A key, sent as `Authorization: Bearer`.",
         )
-        .secret(),
+        .secret()
+        .reloaded(),
         Setting::new(
             "ADMIN_API_KEY_FILE",
             Kind::SecretFile,
             "File that holds a further key.",
-        ),
+        )
+        .reloaded(),
         Setting::new(
             "ADMIN_API_KEYS_SHA256",
             Kind::Text,
             "Further keys as `id:hex,...`: a name for the audit log, and the SHA-256 of the key. At most 64.",
         )
-        .secret(),
+        .secret()
+        .reloaded(),
     ],
 };
 
@@ -43,8 +46,9 @@ pub(super) const METRICS_GROUP: Group = Group {
     settings: &[
         Setting::new("METRICS_TOKEN", Kind::Text, "Bearer token for `GET /metrics`; the same rules as for keys.")
             .when_unset("open to everyone")
-            .secret(),
-        Setting::new("METRICS_TOKEN_FILE", Kind::SecretFile, "File that holds the token instead."),
+            .secret()
+            .reloaded(),
+        Setting::new("METRICS_TOKEN_FILE", Kind::SecretFile, "File that holds the token instead.").reloaded(),
         Setting::new(
             "METRICS_LEGACY_ALIASES",
             Kind::Flag,

@@ -21,6 +21,10 @@ An empty value means unset: it hides the layers below, and the default applies. 
 so does the service at start. Secrets are shown as `***`, URLs without user name, password and query. A value is never
 part of a mistake.
 
+SIGHUP reads all layers and files again and takes over the settings that say so below. With a mistake anywhere nothing
+is taken over, and one ERROR line names the settings; other settings whose shown value has changed are named in a WARN
+line and wait for the next start.
+
 An unknown key in `CONFIG_FILE` is a mistake. An unknown variable that begins with `ADMIN_API_`, `GATEWAYZ_`, `LOKI_`,
 `OTEL_`, `SHUTDOWN_`, `TEMPO_` or `TRACES_` is warned about, and so is an OpenTelemetry variable that has no effect here.
 What Kubernetes sets for a service called `loki` or `tempo` (`LOKI_PORT=tcp://...`, `LOKI_SERVICE_HOST` and the like) is

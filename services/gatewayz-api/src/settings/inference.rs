@@ -17,25 +17,27 @@ const CATALOG_MAX_BYTES: u64 = 1024 * 1024;
 
 pub(super) const GROUP: Group = Group {
     title: "Inference",
-    about: "The catalog is a TOML file; docs/INFERENCE.md describes it. SIGHUP reads it again: a catalog with a \
-            mistake is told and the old one stays. Keys of providers are in the environment of the process, under the \
+    about: "The catalog is a TOML file; docs/INFERENCE.md describes it. Keys of providers are in the environment of the process, under the \
             names that the catalog gives them.",
     settings: &[
         Setting::new("CATALOG_FILE", Kind::Path, "TOML file with providers, models and prices.")
-            .when_unset("in `local` the built-in provider `echo`, elsewhere `/v1` answers 503"),
+            .when_unset("in `local` the built-in provider `echo`, elsewhere `/v1` answers 503")
+            .reloaded(),
         Setting::new(
             "API_KEYS_SHA256",
             Kind::Text,
             "Keys of clients as `name:hex,...`: a name for the log, and the SHA-256 of the key.",
         )
         .when_unset("open in `local`, elsewhere every call is refused")
-        .secret(),
+        .secret()
+        .reloaded(),
         Setting::new(
             "API_KEY_REQUESTS_PER_MINUTE",
             Kind::Integer { min: 0, max: 1_000_000 },
             "Calls of each key in a minute, and at once; 0 sets no limit.",
         )
-        .default_value("0"),
+        .default_value("0")
+        .reloaded(),
         Setting::new(
             "INFERENCE_BODY_MAX_BYTES",
             Kind::Bytes { min: 1 << 10, max: 256 << 20 },
@@ -64,7 +66,7 @@ pub struct InferenceSettings {
     pub catalog: Option<Catalog>,
     /// Where it came from; `None` for the built-in one.
     pub catalog_file: Option<PathBuf>,
-    /// Keys of clients.
+    /// Keys of clients, replaced in place by a reload.
     pub api_keys: Arc<ApiKeys>,
     /// Without keys anyone may call.
     pub open_without_keys: bool,

@@ -14,6 +14,7 @@ mod inference_metrics;
 mod log_lines;
 mod panics;
 mod prometheus;
+mod reload;
 mod sdk;
 mod seeds;
 mod shutdown;
