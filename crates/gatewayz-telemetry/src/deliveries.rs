@@ -9,7 +9,7 @@ use gatewayz_metrics::Registry;
 use gatewayz_tracing::otlp::OtlpSink;
 
 use crate::self_metrics::{ExporterObserver, LOKI, OTLP, STDOUT};
-use crate::settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings};
+use crate::settings::{ExportSettings, LogSettings, LokiExport};
 use crate::start::StartError;
 
 /// stdout is read by somebody who watches: a line waits this long for company.
@@ -61,24 +61,12 @@ pub(crate) fn deliver_loki(export: &LokiExport, registry: &Registry) -> Result<D
 
 pub(crate) fn deliver_otlp(
     export: &ExportSettings,
-    settings: &TelemetrySettings,
+    resource: &[(String, String)],
     registry: &Registry,
 ) -> Result<Delivery, StartError> {
     let observer = ExporterObserver::new(registry, OTLP)?;
     let mut otlp = export.otlp.clone();
-    let own = [
-        ("service.name", settings.service_name.clone()),
-        ("service.version", settings.service_version.clone()),
-        ("service.instance.id", uuid()),
-        ("deployment.environment.name", settings.environment.clone()),
-    ];
-    // An attribute the operator gave stays, except the service's name, which has a setting of its own.
-    otlp.resource.retain(|(key, _)| key != "service.name");
-    for (key, value) in own {
-        if !otlp.resource.iter().any(|(given, _)| given == key) {
-            otlp.resource.push((key.to_owned(), value));
-        }
-    }
+    otlp.resource = resource.to_vec();
     let sink = OtlpSink::new(&otlp)?;
     Delivery::spawn(OTLP, sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
         StartError::Delivery {
@@ -86,19 +74,4 @@ pub(crate) fn deliver_otlp(
             source,
         }
     })
-}
-
-/// A random UUID (version 4), as the semantic conventions recommend for `service.instance.id`.
-fn uuid() -> String {
-    let mut bytes = gatewayz_tracing::id::new_trace_id().to_bytes();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let mut hex = Vec::with_capacity(36);
-    for (part, range) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
-        if part > 0 {
-            hex.push(b'-');
-        }
-        gatewayz_tracing::id::write_hex(bytes.get(range).unwrap_or_default(), &mut hex);
-    }
-    String::from_utf8_lossy(&hex).into_owned()
 }

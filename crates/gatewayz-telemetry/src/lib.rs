@@ -9,6 +9,7 @@ mod loki_lines;
 mod notices;
 mod outcome;
 mod panic;
+mod resource;
 mod self_metrics;
 mod settings;
 mod start;

@@ -62,6 +62,7 @@ impl TelemetrySettings {
             traces: TraceSettings {
                 sampler: Sampler::ParentBased(RootRule::AlwaysOn),
                 incoming_sampled_per_second: 1000,
+                resource: Vec::new(),
                 export: None,
             },
             loki: None,
@@ -123,6 +124,9 @@ pub struct TraceSettings {
     pub sampler: Sampler,
     /// Most traces a second that are kept only because the caller says so.
     pub incoming_sampled_per_second: u32,
+    /// Attributes of the resource beside the service's own; [`Telemetry::resource`](crate::Telemetry::resource) has
+    /// both.
+    pub resource: Vec<(String, String)>,
     /// Where spans go; `None` makes ids and sampling decisions without export.
     pub export: Option<ExportSettings>,
 }
@@ -130,7 +134,7 @@ pub struct TraceSettings {
 /// OTLP export.
 #[derive(Debug, Clone)]
 pub struct ExportSettings {
-    /// Endpoint, protocol, headers. The resource is filled in at start.
+    /// Endpoint, protocol, headers. The resource is set at start, whatever it holds.
     pub otlp: OtlpSettings,
     /// Bounds of the queue.
     pub queue: QueueSettings,

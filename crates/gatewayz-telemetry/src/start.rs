@@ -19,6 +19,7 @@ use crate::facts::{FACTS, LogEvents};
 use crate::health::SignalHealth;
 use crate::http::{InFlightCounts, Recorder, RequestTelemetry};
 use crate::loki_lines::LokiLines;
+use crate::resource::resource;
 use crate::self_metrics::{Deliveries, register};
 use crate::settings::TelemetrySettings;
 use crate::{FAMILIES, http, panic};
@@ -67,6 +68,7 @@ struct Inner {
     registry: Registry,
     levels: LevelHandle,
     recorder: Arc<Recorder>,
+    resource: Vec<(String, String)>,
     deliveries: Deliveries,
     ended: AtomicBool,
 }
@@ -121,6 +123,7 @@ impl Telemetry {
             .collect();
         let registry = Registry::new(&families, settings.metrics)?;
         process::register(&registry)?;
+        let resource = resource(&settings);
         let deliveries = Deliveries {
             stdout: Arc::new(deliver_stdout(&settings.log, &registry)?),
             loki: settings
@@ -130,7 +133,7 @@ impl Telemetry {
                 .transpose()?
                 .map(Arc::new),
             otlp: match &settings.traces.export {
-                Some(export) => Some(Arc::new(deliver_otlp(export, &settings, &registry)?)),
+                Some(export) => Some(Arc::new(deliver_otlp(export, &resource, &registry)?)),
                 None => None,
             },
         };
@@ -191,6 +194,7 @@ impl Telemetry {
             registry,
             levels,
             recorder,
+            resource,
             deliveries,
             ended: AtomicBool::new(false),
         })))
@@ -212,6 +216,13 @@ impl Telemetry {
     #[must_use]
     pub fn levels(&self) -> &LevelHandle {
         &self.0.levels
+    }
+
+    /// Attributes of the resource as every exported span carries them, in the order of their names. There without an
+    /// export too.
+    #[must_use]
+    pub fn resource(&self) -> &[(String, String)] {
+        &self.0.resource
     }
 
     /// How lines on stdout fare.

@@ -178,11 +178,8 @@ fn telemetry_settings(settings: &Settings) -> Result<TelemetrySettings, WiringEr
             sampler: sampler(&settings.traces)?,
             incoming_sampled_per_second: u32::try_from(settings.traces.incoming_sampled_per_second)
                 .unwrap_or(u32::MAX),
-            export: settings
-                .traces
-                .export
-                .as_ref()
-                .map(|export| export_settings(export, settings)),
+            resource: service.resource_attributes.clone(),
+            export: settings.traces.export.as_ref().map(export_settings),
         },
         loki: settings
             .loki
@@ -239,7 +236,7 @@ fn sampler(traces: &settings::TracesSettings) -> Result<Sampler, WiringError> {
     })
 }
 
-fn export_settings(export: &OtlpExport, settings: &Settings) -> ExportSettings {
+fn export_settings(export: &OtlpExport) -> ExportSettings {
     let protocol = match export.protocol {
         OtlpProtocol::Grpc => Protocol::Grpc,
         OtlpProtocol::HttpProtobuf => Protocol::HttpProtobuf,
@@ -247,10 +244,6 @@ fn export_settings(export: &OtlpExport, settings: &Settings) -> ExportSettings {
     let mut wired = ExportSettings::new(protocol, export.endpoint.clone());
     wired.otlp.headers.clone_from(&export.headers);
     wired.otlp.gzip = export.compression == OtlpCompression::Gzip;
-    wired
-        .otlp
-        .resource
-        .clone_from(&settings.service.resource_attributes);
     wired.queue.capacity_bytes = export.queue_bytes;
     wired.queue.capacity_records = export.max_queue_spans.unwrap_or(usize::MAX);
     wired.queue.batch_bytes = wired.queue.batch_bytes.min(export.queue_bytes / 4);

@@ -59,11 +59,11 @@ fn settings(protocol: Protocol, receiver: &Receiver, lines: &File) -> TelemetryS
     };
     let mut export = ExportSettings::new(protocol, endpoint.parse().unwrap());
     export.otlp.gzip = true;
-    export.otlp.resource = vec![("team".into(), "platform".into())];
     export.queue.linger = Duration::from_millis(50);
     let mut settings = TelemetrySettings::new("agree-api", "1.2.3", "local");
     settings.log.file = Some(Arc::new(lines.try_clone().unwrap()));
     settings.traces.export = Some(export);
+    settings.traces.resource = vec![("team".into(), "platform".into())];
     settings.traces.incoming_sampled_per_second = u32::MAX;
     settings
 }

@@ -254,22 +254,10 @@ fn loki_labels(state: &State) -> Value {
     })
 }
 
-/// The attributes that are known before the start; `service.instance.id` is made at random then.
 fn resource_attributes(state: &State) -> Map<String, Value> {
-    let service = &state.settings.service;
-    let own = [
-        ("service.name", service.service_name.as_str()),
-        ("service.version", VERSION),
-        ("deployment.environment.name", service.environment.as_str()),
-    ];
-    let given = service
-        .resource_attributes
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()));
-    // An attribute the operator gave wins.
-    own.into_iter()
-        .chain(given)
-        .map(|(key, value)| (key.to_owned(), value.into()))
+    let attributes = state.telemetry.resource().iter();
+    attributes
+        .map(|(key, value)| (key.clone(), value.as_str().into()))
         .collect()
 }
 

@@ -15,6 +15,7 @@ mod log_lines;
 mod panics;
 mod prometheus;
 mod reload;
+mod resource;
 mod sdk;
 mod seeds;
 mod shutdown;
