@@ -6,12 +6,13 @@ use anyhow::Result;
 
 use crate::command::{command, succeeds};
 use crate::steps::{Outcome, Report};
-use crate::{codegen, tidy, tools};
+use crate::{codegen, scratch, tidy, tools};
 
 /// Runs every step, prints the table, and returns whether none failed.
 pub(crate) fn ci(root: &Path, install: bool) -> bool {
     let mut report = Report::default();
     steps(&mut report, root, install);
+    oldest_rust(&mut report, root, install);
     print!("{}", report.table());
     report.failed_count() == 0
 }
@@ -46,6 +47,30 @@ pub(crate) fn steps(report: &mut Report, root: &Path, install: bool) {
     report.run("deny", || deny(root, install));
     report.run("tidy", || Ok(tidy::tidy(root)?.into()));
     report.run("codegen", || Ok(codegen::check(root)?.into()));
+}
+
+/// Builds everything with the oldest Rust that the manifest promises. A second toolchain has to compile the whole graph
+/// for it, so it is no part of every test run.
+pub(crate) fn oldest_rust(report: &mut Report, root: &Path, install: bool) {
+    report.run("oldest-rust", || {
+        let version = tools::rust_version(root)?;
+        if let Some(reason) = tools::missing_toolchain(root, &version, install)? {
+            return Ok(Outcome::Skipped(reason));
+        }
+        let arguments = [
+            "run",
+            &version,
+            "cargo",
+            "check",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+        ];
+        let mut check = command(root, "rustup", &arguments);
+        // Two compilers in one folder would take turns in throwing away what they share.
+        check.arg("--target-dir").arg(scratch(root).join("oldest-rust"));
+        Ok(succeeds(&mut check)?.into())
+    });
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<Outcome> {

@@ -34,12 +34,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Check everything that needs no test run: format, lints, docs, dependencies, tidiness, generated files.
+    /// Check everything that needs no test run: format, lints, docs, dependencies, tidiness, generated files, and the
+    /// oldest Rust.
     ///
     /// Every step runs even when an earlier one fails; a table at the end shows all of them. Exits 1 when any
     /// step failed.
     Ci {
-        /// Install cargo-deny when it is missing, instead of skipping its step.
+        /// Install cargo-deny and the oldest Rust when they are missing, instead of skipping their steps.
         #[arg(long)]
         install: bool,
     },
@@ -52,7 +53,7 @@ enum Task {
         /// Node packages in target/node.
         #[arg(long)]
         install: bool,
-        /// Run the slow tests too, those marked `#[ignore]`.
+        /// Run the slow tests too, those marked `#[ignore]`, and build with the oldest Rust.
         #[arg(long)]
         all: bool,
     },

@@ -30,6 +30,9 @@ pub(crate) fn test(root: &Path, install: bool, all: bool) -> Result<bool> {
     // The tests that miss a tool skip themselves and are counted then.
     let missing_tools = report.skipped_count();
     ci::steps(&mut report, root, install);
+    if all {
+        ci::oldest_rust(&mut report, root, install);
+    }
 
     // Faults are measured on what is deployed; a debug build would be slower and larger than it.
     report.run("release", || build_release(root));

@@ -2,6 +2,7 @@
 
 mod node;
 mod python;
+mod toolchain;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +15,7 @@ use crate::steps::Outcome;
 
 pub(crate) use node::{node, node_packages};
 pub(crate) use python::{python, python_environment};
+pub(crate) use toolchain::{missing_toolchain, rust_version};
 
 const DENY_INSTALL: [&str; 5] = ["install", "cargo-deny", "--locked", "--version", "0.20.2"];
 const PROMETHEUS_INSTALL: [&str; 4] = ["install", "-y", "--no-install-recommends", "prometheus"];
