@@ -15,6 +15,9 @@ use super::server::Server;
 /// Time for the last batch of a destination, which waits for company.
 const LAST_BATCH: Duration = Duration::from_secs(20);
 
+/// Why the server itself says that a line did not go to stdout.
+const REASONS: [&str; 3] = ["shed", "queue_full", "rejected"];
+
 /// What became of the requests of one run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
@@ -23,6 +26,8 @@ pub(crate) struct Facts {
     /// `None` for a peer whose metrics have other names.
     metric: Option<u64>,
     lines: u64,
+    /// Lines that the server discarded, in the order of [`REASONS`].
+    discarded: [u64; REASONS.len()],
     spans: u64,
     /// Lines at Loki; `None` when none are pushed.
     pushed: Option<Pushed>,
@@ -48,16 +53,18 @@ impl Facts {
         if setup.loki {
             let _ = receivers.loki.wait_for(expected(signals.lines)?, LAST_BATCH);
         }
-        let metric = match signals.metric {
-            true => Some(requests_counted(server.address)?),
+        let page = match signals.metric {
+            true => Some(page(server.address)?),
             false => None,
         };
+        let discarded = REASONS.map(|reason| page.as_ref().map_or(0, |page| lines_discarded(page, reason)));
         let lines = server.stop()?;
         Ok(Self {
             setup,
             requests,
-            metric,
+            metric: page.map(|page| page.sum("fastapi_requests_total", &[]) as u64),
             lines: lines.of_requests,
+            discarded,
             spans: receivers.otlp.span_count() as u64,
             pushed: setup.loki.then(|| Pushed {
                 lines: receivers.loki.line_count() as u64,
@@ -85,13 +92,18 @@ impl fmt::Display for Facts {
             requests,
             lines,
             spans,
+            discarded,
             ..
         } = self;
         write!(formatter, "requests {requests}")?;
         if let Some(metric) = self.metric {
             write!(formatter, ", metric {metric}")?;
         }
-        write!(formatter, ", lines {lines}, spans {spans}")?;
+        write!(formatter, ", lines {lines}")?;
+        for (reason, count) in REASONS.iter().zip(discarded).filter(|(_, count)| **count > 0) {
+            write!(formatter, " ({count} more {reason})")?;
+        }
+        write!(formatter, ", spans {spans}")?;
         if let Some(Pushed { lines, most }) = self.pushed {
             write!(formatter, ", pushed {lines} of {most}")?;
         }
@@ -99,7 +111,7 @@ impl fmt::Display for Facts {
     }
 }
 
-fn requests_counted(address: SocketAddr) -> Result<u64> {
+fn page(address: SocketAddr) -> Result<Samples> {
     let page = Client::connect(address)
         .and_then(|mut client| client.get("/metrics", &[]))
         .context("read the metrics of the server")?;
@@ -108,6 +120,48 @@ fn requests_counted(address: SocketAddr) -> Result<u64> {
         "read the metrics of the server: status {}",
         page.status
     );
-    let samples = Samples::parse(&page.text()).context("read the metrics of the server")?;
-    Ok(samples.sum("fastapi_requests_total", &[]) as u64)
+    Samples::parse(&page.text()).context("read the metrics of the server")
+}
+
+fn lines_discarded(page: &Samples, reason: &str) -> u64 {
+    let labels = [("exporter", "stdout"), ("reason", reason)];
+    let families = [
+        "telemetry_exporter_enqueue_failed_log_records_total",
+        "telemetry_exporter_send_failed_log_records_total",
+    ];
+    families
+        .iter()
+        .map(|family| page.sum(family, &labels))
+        .sum::<f64>() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use gatewayz_testkit::scrape::Samples;
+
+    use super::super::peers::Peer;
+    use super::{Facts, REASONS, lines_discarded};
+
+    #[test]
+    fn lines_that_the_server_discarded_are_told_by_reason() {
+        let page = "telemetry_exporter_enqueue_failed_log_records_total{exporter=\"stdout\",reason=\"shed\"} 7\n\
+            telemetry_exporter_enqueue_failed_log_records_total{exporter=\"loki\",reason=\"shed\"} 5\n\
+            telemetry_exporter_send_failed_log_records_total{exporter=\"stdout\",reason=\"rejected\"} 2\n";
+        let page = Samples::parse(page).unwrap();
+
+        let facts = Facts {
+            setup: Peer::Service.setup(),
+            requests: 10,
+            metric: Some(10),
+            lines: 1,
+            discarded: REASONS.map(|reason| lines_discarded(&page, reason)),
+            spans: 10,
+            pushed: None,
+        };
+
+        assert_eq!(
+            facts.to_string(),
+            "requests 10, metric 10, lines 1 (7 more shed) (2 more rejected), spans 10: DO NOT AGREE"
+        );
+    }
 }
