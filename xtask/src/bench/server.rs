@@ -1,9 +1,10 @@
 //! A measured process: started, its address found, its lines counted, ended by SIGTERM.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,10 @@ use super::receivers::LOWEST;
 const OF_REQUEST: [&str; 2] = ["/api/users/1\"", "\"/v1/chat/completions\""];
 /// Time until the address is printed; valgrind makes it long.
 const START: Duration = Duration::from_secs(60);
+/// What a pipe holds.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Chunks that wait to be counted before the output waits too: at most 256 MiB.
+const CHUNKS_AHEAD: usize = 4096;
 /// Time for the end, deliveries included.
 const END: Duration = Duration::from_secs(60);
 
@@ -56,16 +61,12 @@ impl Server {
         Self::of(spawn_on(core, command)?, count_lines)
     }
 
-    /// The same, its output read with the lowest priority.
+    /// The same, for a load with a schedule to keep: the output is taken in passing and counted when there is time.
     ///
     /// # Errors
     /// When it does not start there.
     pub(crate) fn start_on_behind(core: usize, command: &mut Command) -> Result<Self> {
-        Self::of(spawn_on(core, command)?, |output| {
-            // At its own priority it reads as well.
-            let _ = nice(LOWEST);
-            count_lines(output)
-        })
+        Self::of(spawn_on(core, command)?, count_behind)
     }
 
     fn of(mut child: Child, count: fn(ChildStdout) -> Lines) -> Result<Self> {
@@ -165,6 +166,56 @@ fn spawn_on(core: usize, command: &mut Command) -> Result<Child> {
     })
 }
 
+/// Takes the output as soon as it comes, which costs a copy, and counts with the lowest priority.
+///
+/// A reader of the lowest priority waits for a busy load so long that the server's queue fills, and it discards lines.
+fn count_behind(mut output: impl Read) -> Lines {
+    let (taken, chunks) = mpsc::sync_channel(CHUNKS_AHEAD);
+    let counting = thread::spawn(|| {
+        // At its own priority it counts as well.
+        let _ = nice(LOWEST);
+        count_lines(Chunks {
+            chunks,
+            chunk: io::Cursor::default(),
+        })
+    });
+    let mut buffer = vec![0; CHUNK_BYTES];
+    loop {
+        let length = match output.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => break,
+            Ok(length) => length,
+        };
+        let chunk = buffer.get(..length).unwrap_or_default();
+        if taken.send(chunk.to_vec()).is_err() {
+            break;
+        }
+    }
+    drop(taken);
+    counting.join().unwrap_or_default()
+}
+
+/// Chunks of an output, one after the other; ends when no more are taken.
+struct Chunks {
+    chunks: Receiver<Vec<u8>>,
+    chunk: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let length = self.chunk.read(buffer)?;
+            if length > 0 {
+                return Ok(length);
+            }
+            let Ok(next) = self.chunks.recv() else {
+                return Ok(0);
+            };
+            self.chunk = io::Cursor::new(next);
+        }
+    }
+}
+
 fn count_lines(output: impl Read) -> Lines {
     let wanted = OF_REQUEST.map(memmem::Finder::new);
     let mut reader = BufReader::with_capacity(256 * 1024, output);
@@ -193,7 +244,7 @@ fn address_in(line: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lines, address_in, count_lines};
+    use super::{CHUNK_BYTES, Lines, address_in, count_behind, count_lines};
 
     #[test]
     fn the_address_is_found_in_a_sentence() {
@@ -201,6 +252,20 @@ mod tests {
 
         assert_eq!(found, Some(([127, 0, 0, 1], 8000).into()));
         assert_eq!(address_in("Listening"), None);
+    }
+
+    #[test]
+    fn lines_that_are_cut_between_two_chunks_are_counted_whole() {
+        let line = b"{\"endpoint\":\"/api/users/1\"}\n";
+        let output = line.repeat(CHUNK_BYTES / 10);
+
+        let lines = count_behind(output.as_slice());
+
+        let expected = Lines {
+            of_requests: CHUNK_BYTES as u64 / 10,
+            all: CHUNK_BYTES as u64 / 10,
+        };
+        assert_eq!(lines, expected);
     }
 
     #[test]
