@@ -1,15 +1,18 @@
 //! The server's life: bind, serve, drain, flush.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
+use actix_web::rt::net::TcpStream;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use actix_web::{App, HttpServer, web};
 use gatewayz_admin_auth::Guard;
 use gatewayz_telemetry::ShutdownReport;
+use socket2::SockRef;
 
 use crate::endpoints::inference::Inference;
 use crate::limits::{self, Limits};
@@ -89,6 +92,8 @@ impl Server {
         .max_connections(CONNECTIONS_MAX)
         // A response in several small writes waits 40 ms for the client's acknowledgement otherwise.
         .tcp_nodelay(true)
+        // Only the kernel sees a client that stops reading: actix asks for no more of an answer while it cannot write.
+        .on_connect(move |connection, _| give_up_after(connection, settings.client_stall_timeout))
         // A client that shuts down its side is gone; its handler must not go on.
         .h1_allow_half_closed(false)
         .shutdown_timeout(state.settings.shutdown.drain.as_secs().max(1))
@@ -174,6 +179,16 @@ impl Server {
                 telemetry,
             }),
         }
+    }
+}
+
+/// Closes a connection whose peer takes nothing, or acknowledges nothing, for so long (tcp(7), TCP_USER_TIMEOUT).
+fn give_up_after(connection: &dyn Any, timeout: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+        return;
+    };
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
+        tracing::warn!(%error, "A connection without CLIENT_STALL_TIMEOUT: the system refuses it");
     }
 }
 

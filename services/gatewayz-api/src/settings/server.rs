@@ -30,6 +30,16 @@ pub(super) const GROUP: Group = Group {
             "Worker threads that serve requests.",
         )
         .when_unset("one per available CPU"),
+        Setting::new(
+            "CLIENT_STALL_TIMEOUT",
+            Kind::Duration {
+                min: Duration::from_secs(1),
+                max: Duration::from_secs(3600),
+            },
+            "How long a client may take nothing of an answer that waits for it, or be gone without a word. Its \
+             connection is closed then, and what was done for it ends.",
+        )
+        .default_value("60"),
         Setting::new("DEMO_ROUTES", Kind::Flag, "Serve `GET /api/users/{id}`.")
             .when_unset("true, in production false"),
     ],
@@ -79,6 +89,8 @@ pub struct ServerSettings {
     pub port: u16,
     /// Worker threads; `None` for one per available CPU.
     pub workers: Option<NonZeroUsize>,
+    /// How long a client may take nothing of its answer.
+    pub client_stall_timeout: Duration,
     /// Serve the demo routes.
     pub demo_routes: bool,
 }
@@ -113,6 +125,7 @@ impl ServerSettings {
             // The schema bounds it.
             port: u16::try_from(reader.integer("PORT")).unwrap_or_default(),
             workers: reader.optional_size("WORKERS").and_then(NonZeroUsize::new),
+            client_stall_timeout: reader.duration("CLIENT_STALL_TIMEOUT"),
             demo_routes: reader
                 .optional_flag("DEMO_ROUTES")
                 .unwrap_or(environment != Environment::Production),

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod headers;
+mod readers;
 
 use std::fmt::Write;
 use std::fs;
