@@ -35,7 +35,9 @@ impl Call {
             return;
         }
         let known = FORWARDED.iter().find(|known| known.eq_ignore_ascii_case(name));
-        if let (Some(name), Ok(value)) = (known, HeaderValue::from_bytes(value)) {
+        if let Some(name) = known
+            && let Ok(value) = HeaderValue::from_bytes(value)
+        {
             self.forwarded.insert(HeaderName::from_static(name), value);
         }
     }

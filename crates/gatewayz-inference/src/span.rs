@@ -45,19 +45,20 @@ pub(crate) fn open(request: &Request, candidate: &Candidate, resends: u32) -> Sp
     )
 }
 
-/// Says that the answer's first byte is there.
+/// Says when the first byte of an answer was there that nobody waits for any more.
 pub(crate) fn first_chunk(span: &Span, after: Duration) {
     span.record("gen_ai.response.time_to_first_chunk", after.as_secs_f64());
 }
 
-/// Says what the answer was.
-pub(crate) fn answered(span: &Span, reading: &Reading) {
+/// Says what the answer was, and when its first byte was there.
+pub(crate) fn answered(span: &Span, reading: &Reading, first_chunk: Option<Duration>) {
     let tokens = reading.tokens;
     record_all!(
         span,
         gen_ai.response.id = reading.id.as_deref(),
         gen_ai.response.model = reading.model.as_deref(),
         gen_ai.response.finish_reasons = reading.finish_reason,
+        gen_ai.response.time_to_first_chunk = first_chunk.map(|after| after.as_secs_f64()),
         gen_ai.usage.input_tokens = tokens.map(|tokens| tokens.input),
         gen_ai.usage.output_tokens = tokens.map(|tokens| tokens.output),
         gen_ai.usage.cache_read.input_tokens = tokens.map(|tokens| tokens.cached),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use gatewayz_delivery::http::retry_after;
 use http::HeaderMap;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 use tracing::Span;
 
 use super::{Attempts, Patience};
@@ -48,6 +48,8 @@ pub(crate) struct Attempt {
     /// `None` as soon as it is known whether the provider can be connected.
     connect: Option<Permit>,
     sent: Instant,
+    /// How long the answer's first byte took, or the first event of a stream; `None` before.
+    first_chunk: Option<Duration>,
     has_begun: bool,
     is_over: bool,
 }
@@ -89,6 +91,7 @@ pub(super) async fn run(
         permit: Some(permits.model),
         connect: Some(permits.connect),
         sent: Instant::now(),
+        first_chunk: None,
         has_begun: false,
         is_over: false,
     };
@@ -99,8 +102,8 @@ pub(super) async fn run(
     match given {
         Ok(given) => {
             attempt.begun(now);
+            attempt.first_chunk = Some(took);
             response_time.observe(nanos(took), None);
-            span::first_chunk(&attempt.span, took);
             Ok((given, attempt))
         }
         Err(failure) => {
@@ -126,9 +129,7 @@ async fn exchange(
 ) -> Result<Given, Failure> {
     let is_stream = attempts.request.stream;
     let timed_out = |_| Failure::Timeout(patience.limit);
-    let incoming = timeout_at(patience.until.into(), head(attempts, attempt))
-        .await
-        .map_err(timed_out)??;
+    let incoming = head(attempts, attempt, patience).await?;
     let mut body = incoming.body;
     let idle = attempt.candidate.provider.timeouts.idle;
     if !incoming.status.is_success() {
@@ -161,7 +162,11 @@ async fn exchange(
 
 /// Sends the request and waits for the head of the answer. What probes of the breakers wait to know is told at once:
 /// other calls are kept away until then.
-async fn head(attempts: &Attempts<'_>, attempt: &mut Attempt) -> Result<Incoming, Failure> {
+async fn head(
+    attempts: &Attempts<'_>,
+    attempt: &mut Attempt,
+    patience: Patience,
+) -> Result<Incoming, Failure> {
     let candidate = Arc::clone(&attempt.candidate);
     let provider = &candidate.provider;
     let outgoing = Outgoing {
@@ -172,12 +177,18 @@ async fn head(attempts: &Attempts<'_>, attempt: &mut Attempt) -> Result<Incoming
     };
     let connect = provider.timeouts.connect;
     let mut head = pin!(provider.backend.send(attempts.connections, connect, outgoing));
-    let incoming = match timeout(connect + CONNECT_GRACE, &mut head).await {
+    let connect_end = attempt.sent + connect + CONNECT_GRACE;
+    let first_end = connect_end.min(patience.until);
+    let incoming = match timeout_at(first_end.into(), &mut head).await {
         Ok(incoming) => incoming?,
         Err(_) => {
-            // Without a connection it would have failed by now.
-            attempt.connected(Instant::now());
-            head.await?
+            if connect_end <= patience.until {
+                // Without a connection it would have failed by now.
+                attempt.connected(Instant::now());
+            }
+            timeout_at(patience.until.into(), head)
+                .await
+                .map_err(|_| Failure::Timeout(patience.limit))??
         }
     };
     let now = Instant::now();
@@ -252,13 +263,13 @@ fn said_in(body: &[u8]) -> ProviderMessage {
 impl Attempt {
     /// The answer is complete.
     pub(crate) fn succeeded(mut self, reading: &Reading) {
-        span::answered(&self.span, reading);
+        span::answered(&self.span, reading, self.first_chunk);
         self.judge(Verdict::Well, Instant::now());
     }
 
     /// The answer broke off after it had begun.
     pub(crate) fn broke(mut self, failure: &Failure, reading: &Reading) {
-        span::answered(&self.span, reading);
+        span::answered(&self.span, reading, self.first_chunk);
         self.record(failure, Instant::now());
     }
 
@@ -311,6 +322,9 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         if self.is_over {
             return;
+        }
+        if let Some(after) = self.first_chunk {
+            span::first_chunk(&self.span, after);
         }
         if thread::panicking() {
             // That says nothing of the provider.

@@ -212,9 +212,12 @@ impl Serving<'_> {
 
 /// A JSON answer.
 pub(super) fn json(body: Bytes) -> Answer {
+    // With room for what tells about the cache.
+    let mut headers = HeaderMap::with_capacity(2);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Answer {
         status: StatusCode::OK,
-        headers: HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]),
+        headers,
         body: Body::Bytes(body),
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use actix_web::rt::time::timeout;
-use actix_web::web::{Bytes, Data, Path, Payload};
+use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
 use gatewayz_inference::{Admitted, Answer, ApiKeys, Body, Call, Gateway, InferenceError, InferenceOutcome};
 use gatewayz_logging::Members;
 use gatewayz_metrics::Exemplar;
@@ -63,20 +64,38 @@ impl Inference {
 
     async fn read(&self, payload: Payload) -> Result<Bytes, HttpResponse> {
         let limit_bytes = self.body_max_bytes;
-        match timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit_bytes)).await {
-            // The collected body has room for 32 KiB, and a stream keeps it for as long as it is open.
-            Ok(Ok(Ok(body))) => Ok(Bytes::copy_from_slice(&body)),
-            Ok(Ok(Err(_))) => Err(openai::error(
+        match timeout(BODY_TIMEOUT, collected(payload, limit_bytes)).await {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(Unread::Broken)) => Err(openai::error(
                 StatusCode::BAD_REQUEST,
                 "The body of the request broke off.",
             )),
-            Ok(Err(_)) => Err(respond(InferenceError::TooLarge { limit_bytes }.answer())),
+            Ok(Err(Unread::TooLarge)) => Err(respond(InferenceError::TooLarge { limit_bytes }.answer())),
             Err(_) => Err(openai::error(
                 StatusCode::REQUEST_TIMEOUT,
                 "The body of the request did not come in time.",
             )),
         }
     }
+}
+
+/// Why a body was not read to its end.
+enum Unread {
+    Broken,
+    TooLarge,
+}
+
+/// A body in memory of its own: its pieces are parts of the connection's buffer. Most come in one piece.
+async fn collected(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Unread> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = payload.next().await {
+        let piece = piece.map_err(|_| Unread::Broken)?;
+        if body.len() + piece.len() > limit_bytes {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
 }
 
 /// `POST /v1/chat/completions`.
