@@ -11,7 +11,7 @@ mod secrets;
 mod tls;
 
 pub use answer::{Answer, retry_after};
-pub use client::{HttpClient, client_builder, untraced_client};
+pub use client::{HttpClient, IDLE_TIMEOUT, client_builder, untraced_client};
 pub use runtime::{CONNECT_TIMEOUT, SinkRuntime, root_cause, within};
 pub use secrets::Secrets;
-pub use tls::install_crypto_provider;
+pub use tls::{TlsError, client_tls, install_crypto_provider};

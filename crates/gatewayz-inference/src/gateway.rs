@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use gatewayz_delivery::http::TlsError;
 use gatewayz_metrics::{Exemplar, Registry, Samples, SeriesError};
 use http::header::HeaderMap;
 use tokio::sync::watch;
@@ -84,9 +85,9 @@ pub enum LoadError {
         /// The family that is full.
         family: &'static str,
     },
-    /// TLS or the resolver cannot be set up.
+    /// TLS cannot be set up.
     #[error("prepare connections to providers")]
-    Connections(#[from] reqwest::Error),
+    Connections(#[from] TlsError),
 }
 
 impl Default for GatewaySettings {

@@ -1,5 +1,6 @@
 //! One request to one provider, and its answer piece by piece.
 
+mod client;
 pub(crate) mod echo;
 pub(crate) mod openai;
 
@@ -7,16 +8,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use gatewayz_delivery::http::client_builder;
+use gatewayz_delivery::http::TlsError;
 use http::{HeaderMap, StatusCode};
-use reqwest::Client;
+use http_body_util::BodyExt;
 use secrecy::SecretString;
 
 use crate::catalog::Operation;
 use crate::failure::Failure;
 use crate::routing::Routing;
-
-const USER_AGENT: &str = concat!("gatewayz/", env!("CARGO_PKG_VERSION"));
+use client::{Client, client};
 
 /// Where requests go.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct Incoming {
 #[derive(Debug)]
 pub(crate) enum IncomingBody {
     Echo(echo::Pieces),
-    Http(Box<reqwest::Response>),
+    Http(hyper::body::Incoming),
 }
 
 impl Backend {
@@ -105,7 +105,15 @@ impl IncomingBody {
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
         match self {
             Self::Echo(pieces) => Ok(pieces.next()),
-            Self::Http(response) => response.chunk().await.map_err(|_| Failure::Transport),
+            Self::Http(body) => {
+                while let Some(frame) = body.frame().await {
+                    // What is no data is a trailer, of which nothing is used.
+                    if let Ok(chunk) = frame.map_err(|_| Failure::Transport)?.into_data() {
+                        return Ok(Some(chunk));
+                    }
+                }
+                Ok(None)
+            }
         }
     }
 }
@@ -119,14 +127,14 @@ pub(crate) struct Connections {
 
 impl Connections {
     /// With clients for all providers there are, so that no call waits for one to be made.
-    pub(crate) fn prepared(routing: &Routing) -> Result<Self, reqwest::Error> {
+    pub(crate) fn prepared(routing: &Routing) -> Result<Self, TlsError> {
         let connections = Self::default();
         connections.prepare(&[routing])?;
         Ok(connections)
     }
 
     /// Makes the clients these need, keeps those it has, and drops the others.
-    pub(crate) fn prepare(&self, routings: &[&Routing]) -> Result<(), reqwest::Error> {
+    pub(crate) fn prepare(&self, routings: &[&Routing]) -> Result<(), TlsError> {
         let before = self.clients.load();
         let mut clients: Vec<(Duration, Client)> = Vec::new();
         for provider in routings.iter().flat_map(|routing| &routing.providers) {
@@ -146,19 +154,13 @@ impl Connections {
     }
 
     /// The client with this limit. A call older than two catalogs may get one with another limit.
-    pub(crate) fn client(&self, connect_timeout: Duration) -> Option<Client> {
+    fn client(&self, connect_timeout: Duration) -> Option<Client> {
         let clients = self.clients.load();
         let fitting = clients.iter().find(|(limit, _)| *limit == connect_timeout);
         fitting
             .or_else(|| clients.first())
             .map(|(_, client)| client.clone())
     }
-}
-
-fn client(connect_timeout: Duration) -> Result<Client, reqwest::Error> {
-    client_builder(USER_AGENT)
-        .connect_timeout(connect_timeout)
-        .build()
 }
 
 #[cfg(test)]

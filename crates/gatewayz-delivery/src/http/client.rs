@@ -12,8 +12,9 @@ use super::runtime::{CONNECT_TIMEOUT, SinkRuntime, root_cause, within};
 use super::tls;
 use crate::Failure;
 
-/// Load balancers close an idle connection after a minute and more; a request into a closed one is lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection without a request is kept. Load balancers close an idle one after a minute and more; a request
+/// into a closed one is lost.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What clients have in common: HTTP/1.1, no redirects, no proxy, no decompression, no attempt and no span of its own.
 ///
@@ -26,10 +27,10 @@ pub fn client_builder(user_agent: &'static str) -> ClientBuilder {
         .http1_only()
         .pool_idle_timeout(IDLE_TIMEOUT)
         .retry(reqwest::retry::never());
-    match tls::shared() {
-        Some(tls) => builder.tls_backend_preconfigured(tls),
+    match tls::client_tls() {
+        Ok(tls) => builder.tls_backend_preconfigured(tls),
         // Then reqwest's own attempt says why.
-        None => builder,
+        Err(_) => builder,
     }
 }
 

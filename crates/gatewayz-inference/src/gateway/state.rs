@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{Gateway, Shared};
 use crate::SELF_TEST;
 use crate::metrics::{AVAILABILITY, BREAKER_OPEN, CACHE_SIZE, ERROR_RATE};
-use crate::provider::{Backend, Connections};
+use crate::provider::Backend;
 use crate::routing::{Provider, Routing};
 
 const PROBE_PAUSE_SECONDS: std::ops::Range<f64> = 15.0..30.0;
@@ -42,7 +42,7 @@ impl Gateway {
     }
 
     /// Asks each provider for its list of models, which costs nothing, now and again every 15 to 30 seconds. Never
-    /// ends: spawn it once, with connections of the runtime it is spawned on, and drop it at shutdown.
+    /// ends: spawn it once, and drop it at shutdown.
     pub async fn probe(self) {
         loop {
             self.probe_once().await;
@@ -56,28 +56,26 @@ impl Gateway {
         let mut probes = JoinSet::new();
         for provider in &self.shared.routing.load().providers {
             if provider.probe {
-                probes.spawn(probe(Arc::clone(provider), Arc::clone(&self.connections)));
+                probes.spawn(probe(Arc::clone(provider)));
             }
         }
         while probes.join_next().await.is_some() {}
     }
 }
 
-async fn probe(provider: Arc<Provider>, connections: Arc<Connections>) {
+async fn probe(provider: Arc<Provider>) {
     let Backend::OpenAi(backend) = &provider.backend else {
         return;
     };
-    if let Some(client) = connections.client(provider.timeouts.connect) {
-        let is_good = backend.probe(&client).await;
-        let was_good = provider.health.last_probe();
-        provider.health.probed(is_good);
-        if was_good.unwrap_or(true) != is_good {
-            let name = &*provider.name;
-            if is_good {
-                tracing::info!(provider = name, "Provider {name} answers probes again");
-            } else {
-                tracing::warn!(provider = name, "Provider {name} does not answer probes");
-            }
+    let is_good = backend.probe(provider.timeouts.connect).await;
+    let was_good = provider.health.last_probe();
+    provider.health.probed(is_good);
+    if was_good.unwrap_or(true) != is_good {
+        let name = &*provider.name;
+        if is_good {
+            tracing::info!(provider = name, "Provider {name} answers probes again");
+        } else {
+            tracing::warn!(provider = name, "Provider {name} does not answer probes");
         }
     }
 }

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Method, Request};
+use gatewayz_delivery::http::client_builder;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT,
+};
+use http::{Method, Request, Uri};
+use http_body_util::Full;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use super::client::Client;
 use super::{Incoming, IncomingBody, Outgoing};
 use crate::catalog::Operation;
 use crate::failure::Failure;
 
+const OUR_NAME: &str = concat!("gatewayz/", env!("CARGO_PKG_VERSION"));
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -18,8 +24,11 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct OpenAi {
     chat: Url,
-    embeddings: Url,
+    chat_uri: Uri,
+    embeddings_uri: Uri,
     models: Url,
+    /// Host and port as a client names them.
+    host: Option<HeaderValue>,
     authorization: Option<HeaderValue>,
     pub(crate) key: Option<SecretString>,
 }
@@ -31,9 +40,12 @@ impl OpenAi {
             value.set_sensitive(true);
             Some(value)
         });
+        let chat = joined(base_url, &["chat", "completions"]);
         Self {
-            chat: joined(base_url, &["chat", "completions"]),
-            embeddings: joined(base_url, &["embeddings"]),
+            chat_uri: uri(&chat),
+            embeddings_uri: uri(&joined(base_url, &["embeddings"])),
+            host: host(&chat),
+            chat,
             models: joined(base_url, &["models"]),
             authorization,
             key,
@@ -56,46 +68,57 @@ impl OpenAi {
     }
 
     pub(super) async fn send(&self, client: &Client, outgoing: Outgoing) -> Result<Incoming, Failure> {
-        let url = match outgoing.operation {
-            Operation::Chat => &self.chat,
-            Operation::Embeddings => &self.embeddings,
+        let uri = match outgoing.operation {
+            Operation::Chat => &self.chat_uri,
+            Operation::Embeddings => &self.embeddings_uri,
         };
         let accept = if outgoing.stream {
             "text/event-stream"
         } else {
             "application/json"
         };
-        let mut request = Request::new(Method::POST, url.clone());
-        *request.headers_mut() = outgoing.headers;
-        self.write_headers(request.headers_mut(), accept);
-        request
-            .headers_mut()
-            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(outgoing.body.into());
-        let mut response = client.execute(request).await.map_err(|error| {
+        let mut request = Request::new(Full::new(outgoing.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        let headers = request.headers_mut();
+        *headers = outgoing.headers;
+        // The client would put it together anew for each request.
+        if let Some(host) = &self.host {
+            headers.insert(HOST, host.clone());
+        }
+        headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.write_headers(headers, accept);
+        let response = client.request(request).await.map_err(|error| {
             if error.is_connect() {
                 Failure::Connect
             } else {
                 Failure::Transport
             }
         })?;
-        let headers = std::mem::take(response.headers_mut());
-        if size(&headers) > MAX_HEADER_BYTES {
+        let (head, body) = response.into_parts();
+        if size(&head.headers) > MAX_HEADER_BYTES {
             return Err(Failure::TooLarge);
         }
         Ok(Incoming {
-            status: response.status(),
-            headers,
-            body: IncomingBody::Http(Box::new(response)),
+            status: head.status,
+            headers: head.headers,
+            body: IncomingBody::Http(body),
         })
     }
 
     /// Asks for the list of models, which costs nothing. `true` when the provider is there and takes our key.
-    pub(crate) async fn probe(&self, client: &Client) -> bool {
-        let mut request = Request::new(Method::GET, self.models.clone());
-        self.write_headers(request.headers_mut(), "application/json");
-        *request.timeout_mut() = Some(PROBE_TIMEOUT);
-        match client.execute(request).await {
+    ///
+    /// Opens a connection of its own each time: that one can be opened is part of what is asked.
+    pub(crate) async fn probe(&self, connect_timeout: Duration) -> bool {
+        let client = client_builder(OUR_NAME)
+            .connect_timeout(connect_timeout)
+            .timeout(PROBE_TIMEOUT)
+            .build();
+        let Ok(client) = client else { return false };
+        let mut headers = HeaderMap::new();
+        self.write_headers(&mut headers, "application/json");
+        match client.get(self.models.clone()).headers(headers).send().await {
             // A provider without that route is there all the same.
             Ok(response) => !matches!(response.status().as_u16(), 401 | 403 | 500..),
             Err(_) => false,
@@ -119,6 +142,21 @@ fn joined(base: &Url, segments: &[&str]) -> Url {
         path.pop_if_empty().extend(segments);
     }
     url
+}
+
+/// For a client that takes no [`Url`]; one that cannot be written for it fails each call.
+fn uri(url: &Url) -> Uri {
+    Uri::try_from(url.as_str()).unwrap_or_default()
+}
+
+/// Without the port that the scheme has anyway.
+fn host(url: &Url) -> Option<HeaderValue> {
+    let host = url.host_str()?;
+    let text = match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    HeaderValue::from_str(&text).ok()
 }
 
 fn size(headers: &HeaderMap) -> usize {
@@ -145,6 +183,20 @@ mod tests {
         ] {
             let provider = OpenAi::new(&Url::parse(base).unwrap(), None);
             assert_eq!(provider.chat.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn hosts_are_named_without_a_port_that_goes_without_saying() {
+        for (base, expected) in [
+            ("http://h/v1", "h"),
+            ("http://h:80/v1", "h"),
+            ("https://h:443", "h"),
+            ("https://h:80", "h:80"),
+            ("http://[::1]:8080/v1", "[::1]:8080"),
+        ] {
+            let provider = OpenAi::new(&Url::parse(base).unwrap(), None);
+            assert_eq!(provider.host.unwrap(), expected);
         }
     }
 
