@@ -188,16 +188,20 @@ impl Gateway {
     ///
     /// # Errors
     /// The request cannot be routed, or no provider began to answer.
-    pub async fn chat(&self, body: Bytes, call: Call) -> Result<Answer, InferenceError> {
-        self.infer(Operation::Chat, body, call).await
+    pub fn chat(&self, body: Bytes, call: Call) -> impl Future<Output = Result<Answer, InferenceError>> {
+        self.infer(Operation::Chat, body, call)
     }
 
     /// `POST /v1/embeddings`.
     ///
     /// # Errors
     /// As [`chat`](Self::chat).
-    pub async fn embeddings(&self, body: Bytes, call: Call) -> Result<Answer, InferenceError> {
-        self.infer(Operation::Embeddings, body, call).await
+    pub fn embeddings(
+        &self,
+        body: Bytes,
+        call: Call,
+    ) -> impl Future<Output = Result<Answer, InferenceError>> {
+        self.infer(Operation::Embeddings, body, call)
     }
 
     /// `GET /v1/models`.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
 use gatewayz_delivery::http::TlsError;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
@@ -52,18 +54,19 @@ pub(crate) enum IncomingBody {
 
 impl Backend {
     /// Sends a request and waits for the head of the answer, without a time limit but that of the connection.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         connections: &Connections,
         connect_timeout: Duration,
         outgoing: Outgoing,
-    ) -> Result<Incoming, Failure> {
+    ) -> impl Future<Output = Result<Incoming, Failure>> + use<> {
+        // Made before the future: an async function would hold the request while it waits for the answer.
         match self {
-            Self::Echo => Ok(echo::answer(&outgoing)),
-            Self::OpenAi(provider) => {
-                let client = connections.client(connect_timeout).ok_or(Failure::Connect)?;
-                provider.send(&client, outgoing).await
-            }
+            Self::Echo => Either::Left(ready(Ok(echo::answer(&outgoing)))),
+            Self::OpenAi(provider) => match connections.client(connect_timeout) {
+                Some(client) => Either::Right(provider.send(&client, outgoing).map(openai::received)),
+                None => Either::Left(ready(Err(Failure::Connect))),
+            },
         }
     }
 }

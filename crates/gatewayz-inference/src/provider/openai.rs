@@ -6,8 +6,9 @@ use gatewayz_delivery::http::client_builder;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, USER_AGENT,
 };
-use http::{Method, Request, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
+use hyper_util::client::legacy::{Error, ResponseFuture};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -67,7 +68,8 @@ impl OpenAi {
         (host, self.chat.port_or_known_default().unwrap_or_default())
     }
 
-    pub(super) async fn send(&self, client: &Client, outgoing: Outgoing) -> Result<Incoming, Failure> {
+    /// Sends a request; [`received`] is what comes of it.
+    pub(super) fn send(&self, client: &Client, outgoing: Outgoing) -> ResponseFuture {
         let uri = match outgoing.operation {
             Operation::Chat => &self.chat_uri,
             Operation::Embeddings => &self.embeddings_uri,
@@ -89,22 +91,7 @@ impl OpenAi {
         headers.insert(USER_AGENT, HeaderValue::from_static(OUR_NAME));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         self.write_headers(headers, accept);
-        let response = client.request(request).await.map_err(|error| {
-            if error.is_connect() {
-                Failure::Connect
-            } else {
-                Failure::Transport
-            }
-        })?;
-        let (head, body) = response.into_parts();
-        if size(&head.headers) > MAX_HEADER_BYTES {
-            return Err(Failure::TooLarge);
-        }
-        Ok(Incoming {
-            status: head.status,
-            headers: head.headers,
-            body: IncomingBody::Http(body),
-        })
+        client.request(request)
     }
 
     /// Asks for the list of models, which costs nothing. `true` when the provider is there and takes our key.
@@ -132,6 +119,26 @@ impl OpenAi {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
     }
+}
+
+/// Takes the head of an answer.
+pub(super) fn received(answer: Result<Response<hyper::body::Incoming>, Error>) -> Result<Incoming, Failure> {
+    let answer = answer.map_err(|error| {
+        if error.is_connect() {
+            Failure::Connect
+        } else {
+            Failure::Transport
+        }
+    })?;
+    let (head, body) = answer.into_parts();
+    if size(&head.headers) > MAX_HEADER_BYTES {
+        return Err(Failure::TooLarge);
+    }
+    Ok(Incoming {
+        status: head.status,
+        headers: head.headers,
+        body: IncomingBody::Http(body),
+    })
 }
 
 /// `base` with further segments; its query stays.

@@ -100,18 +100,12 @@ async fn collected(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Un
 
 /// `POST /v1/chat/completions`.
 pub async fn chat(request: HttpRequest, payload: Payload, inference: Data<Inference>) -> HttpResponse {
-    infer(&request, payload, &inference, async |gateway, body, call| {
-        gateway.chat(body, call).await
-    })
-    .await
+    infer(&request, payload, &inference, Gateway::chat).await
 }
 
 /// `POST /v1/embeddings`.
 pub async fn embeddings(request: HttpRequest, payload: Payload, inference: Data<Inference>) -> HttpResponse {
-    infer(&request, payload, &inference, async |gateway, body, call| {
-        gateway.embeddings(body, call).await
-    })
-    .await
+    infer(&request, payload, &inference, Gateway::embeddings).await
 }
 
 /// `GET /v1/models`.
