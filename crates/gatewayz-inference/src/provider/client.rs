@@ -25,6 +25,7 @@ use tower_service::Service;
 const TCP_KEEP_ALIVE: Duration = Duration::from_secs(15);
 const TCP_KEEP_ALIVE_RETRIES: u32 = 3;
 /// Longest time that sent bytes may stay without an acknowledgement.
+#[cfg(target_os = "linux")]
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) type Client = legacy::Client<Connector, Full<Bytes>>;
