@@ -199,11 +199,7 @@ impl Background {
     fn start(state: &Arc<State>, guard: Guard, hangups: Signal) -> Self {
         let reload = reload::on_hangup(hangups, Arc::clone(state), guard);
         let mut tasks = vec![actix_web::rt::spawn(reload)];
-        if let Some(gateway) = state
-            .gateway
-            .as_ref()
-            .and_then(|gateway| gateway.with_own_connections().ok())
-        {
+        if let Some(gateway) = state.gateway.clone() {
             tasks.push(actix_web::rt::spawn(gateway.probe()));
         }
         Self(tasks)

@@ -244,6 +244,7 @@ figures! {
             .must_at_most(0.1);
         CALL_MEMORY = counted("call_memory", "resident memory with 1,000 open streams", Megabytes)
             .must_at_most(40.0);
+        FLOOR_MEMORY = counted("floor_memory", "the same of a plain proxy", Megabytes);
         CALL_JSON_INSTRUCTIONS = counted(
             "call_json_instructions",
             "instructions of a JSON call, of a plain proxy's",

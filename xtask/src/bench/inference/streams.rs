@@ -10,7 +10,7 @@ use super::super::Bench;
 use super::super::cores::Cores;
 use super::super::idle::resident_mib;
 use super::super::judge::Measured;
-use super::super::limits::CALL_MEMORY;
+use super::super::limits::{CALL_MEMORY, FLOOR_MEMORY};
 use super::super::load::{Load, Until};
 use super::super::progress::Progress;
 use super::super::receivers::Receivers;
@@ -74,7 +74,9 @@ fn one(
         "  {:<14} {before:>5.1} MB before, at most {open:>5.1} MB while open, {after:>5.1} MB after",
         proxy.name()
     ));
-    if proxy == Proxy::Service {
+    if proxy == Proxy::Floor {
+        reading.put(Measured::once(&FLOOR_MEMORY, open));
+    } else {
         reading.put(Measured::once(&CALL_MEMORY, open));
         let signals = Signals::gather(checked + ended, server, &receivers.otlp)?;
         progress.say(&format!("  {:<14} {signals}", ""));
