@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::dev::ServerHandle;
-use actix_web::rt::net::TcpStream;
 use actix_web::rt::signal::unix::{Signal, SignalKind, signal};
 use actix_web::{App, HttpServer, web};
 use gatewayz_admin_auth::Guard;
 use gatewayz_telemetry::ShutdownReport;
-use socket2::SockRef;
 
 use crate::endpoints::inference::Inference;
 use crate::limits::{self, Limits};
@@ -183,14 +181,19 @@ impl Server {
 }
 
 /// Closes a connection whose peer takes nothing, or acknowledges nothing, for so long (tcp(7), TCP_USER_TIMEOUT).
+#[cfg(target_os = "linux")]
 fn give_up_after(connection: &dyn Any, timeout: Duration) {
-    let Some(stream) = connection.downcast_ref::<TcpStream>() else {
+    let Some(stream) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else {
         return;
     };
-    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(timeout)) {
         tracing::warn!(%error, "A connection without CLIENT_STALL_TIMEOUT: the system refuses it");
     }
 }
+
+/// Other systems have no such limit.
+#[cfg(not(target_os = "linux"))]
+fn give_up_after(_connection: &dyn Any, _timeout: Duration) {}
 
 /// What runs beside the requests: probes of providers, and SIGHUP. Ends when it is dropped.
 struct Background(Vec<actix_web::rt::task::JoinHandle<()>>);

@@ -37,7 +37,7 @@ pub(super) const GROUP: Group = Group {
                 max: Duration::from_secs(3600),
             },
             "How long a client may take nothing of an answer that waits for it, or be gone without a word. Its \
-             connection is closed then, and what was done for it ends.",
+             connection is closed then, and what was done for it ends. On Linux only.",
         )
         .default_value("60"),
         Setting::new("DEMO_ROUTES", Kind::Flag, "Serve `GET /api/users/{id}`.")

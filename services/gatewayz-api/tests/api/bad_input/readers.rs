@@ -1,4 +1,5 @@
 //! Clients that do not take their answers.
+#![cfg(target_os = "linux")]
 
 use serde_json::json;
 
