@@ -293,13 +293,16 @@ mod tests {
         ));
     }
 
+    /// What is left of the minute after one more call.
+    fn remaining(keys: &ApiKeys, key: &[u8]) -> Result<u32, InferenceError> {
+        keys.admit(Some(key))
+            .map(|admitted| admitted.rate_limit.unwrap().remaining)
+    }
+
     #[test]
     fn each_key_has_its_own_requests_per_minute() {
         let keys = keys(3);
-        let remaining = |key: &[u8]| {
-            keys.admit(Some(key))
-                .map(|admitted| admitted.rate_limit.unwrap().remaining)
-        };
+        let remaining = |key: &[u8]| remaining(&keys, key);
         for left in [2, 1, 0] {
             assert_eq!(remaining(b"Bearer key-one").unwrap(), left);
         }
@@ -327,11 +330,7 @@ mod tests {
     #[test]
     fn a_key_that_stays_keeps_what_is_left_of_its_minute() {
         let keys = keys(3);
-        let remaining = |key: &[u8]| {
-            keys.admit(Some(key))
-                .map(|admitted| admitted.rate_limit.unwrap().remaining)
-                .ok()
-        };
+        let remaining = |key: &[u8]| remaining(&keys, key).ok();
         assert_eq!(remaining(b"Bearer key-one"), Some(2));
         let other = format!("{},{}", entry("store", "key-one"), entry("new", "key-three"));
 

@@ -9,6 +9,7 @@ use gatewayz_testkit::http::{Answer, Client};
 use gatewayz_testkit::process::{Output, Service};
 use gatewayz_testkit::scrape::Samples;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// The key that the documentation publishes; accepted with `ENVIRONMENT=local` alone.
@@ -61,6 +62,13 @@ fn started(service: Service) -> Api {
         address,
         _directory: None,
     }
+}
+
+/// A key as `ADMIN_API_KEYS_SHA256` and `API_KEYS_SHA256` take it.
+pub(crate) fn hashed(name: &str, key: &str) -> String {
+    let digest = Sha256::digest(key);
+    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}:{digits}")
 }
 
 /// The built service.

@@ -6,9 +6,8 @@ use gatewayz_testkit::http::Answer;
 use gatewayz_testkit::otlp::{Receiver, SpanKind};
 use gatewayz_testkit::process::Signal;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::harness::{Api, DEADLINE, spawn, spawn_in, wait_for};
+use crate::harness::{Api, DEADLINE, hashed, spawn, spawn_in, wait_for};
 
 fn chat(model: &str, content: &str) -> Vec<u8> {
     let body = json!({ "model": model, "messages": [{ "role": "user", "content": content }] });
@@ -227,9 +226,7 @@ fn every_bad_call_is_refused_in_openais_words() {
 #[test]
 fn only_known_keys_may_call_where_there_are_keys_and_each_has_its_own_rate() {
     let key = "client-key-of-the-shop-1";
-    let digest = Sha256::digest(key);
-    let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let entry = format!("shop:{digits}");
+    let entry = hashed("shop", key);
     let api = spawn(&[("API_KEYS_SHA256", &entry), ("API_KEY_REQUESTS_PER_MINUTE", "2")]);
     let call = |key: &str| {
         let authorization = format!("Bearer {key}");

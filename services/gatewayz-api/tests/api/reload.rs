@@ -7,10 +7,9 @@ use std::thread;
 
 use gatewayz_testkit::process::Signal;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, spawn_in, wait_for};
+use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, hashed, spawn_in, wait_for};
 
 const FIRST: &str = "gw_live_0f9aKq2bXz71LmVtRw83Yd";
 const SECOND: &str = "gw_live_pW4sTn6cUe05GhJkBv92Qi";
@@ -94,17 +93,9 @@ fn write(directory: &Path, file: &str, text: &str) {
     fs::rename(&next, directory.join(file)).unwrap();
 }
 
-fn digest(name: &str, key: &str) -> String {
-    let digits = Sha256::digest(key)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    format!("{name}:{digits}")
-}
-
 /// A line for each list of keys.
 fn admin_and_api_keys(keys: &[(&str, &str)]) -> String {
-    let entries: Vec<String> = keys.iter().map(|(name, key)| digest(name, key)).collect();
+    let entries: Vec<String> = keys.iter().map(|(name, key)| hashed(name, key)).collect();
     let entries = entries.join(",");
     format!("ADMIN_API_KEYS_SHA256 = \"{entries}\"\nAPI_KEYS_SHA256 = \"{entries}\"\n")
 }

@@ -7,10 +7,9 @@ mod mock;
 use std::fs;
 
 use gatewayz_testkit::skip;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::harness::{Api, spawn_in};
+use crate::harness::{Api, hashed, spawn_in};
 use client::{Ready, Sdk};
 use faults::Faults;
 
@@ -52,11 +51,7 @@ impl Gateway {
     fn start(catalog: &str, environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("catalog.toml"), catalog).unwrap();
-        let digest: String = Sha256::digest(KEY)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let keys = format!("sdk:{digest}");
+        let keys = hashed("sdk", KEY);
         let own = [
             ("CATALOG_FILE", "catalog.toml"),
             ("API_KEYS_SHA256", keys.as_str()),
