@@ -13,16 +13,6 @@ const PLAIN: [bool; 256] = {
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
-const HEX_PAIRS: [[u8; 2]; 256] = {
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [HEX[byte >> 4], HEX[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
-
 /// Appends `text` escaped for a JSON string, without the quotes, and stops before `limit` bytes are passed.
 ///
 /// Besides what JSON demands, DEL, C1 controls, zero-width and bidirectional characters, line and paragraph
@@ -105,7 +95,8 @@ fn is_hidden(character: char) -> bool {
 
 /// Appends an id as lower-case hexadecimal digits.
 pub(crate) fn write_hex<const N: usize>(id: &[u8; N], out: &mut Vec<u8>) {
-    out.extend_from_slice(id.map(|byte| HEX_PAIRS[usize::from(byte)]).as_flattened());
+    let digits = id.map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    out.extend_from_slice(digits.as_flattened());
 }
 
 #[cfg(test)]
