@@ -11,8 +11,7 @@ use divan::{Bencher, black_box};
 use gatewayz_delivery::{Attempt, Batch, Delivery, QueueSettings, RetryPolicy, Sink};
 use gatewayz_tracing::sampler::Sampler;
 use gatewayz_tracing::{Around, Events, PreparedServerSpan, SpanEnd, SpanSubscriber, Tracer, w3c};
-use tracing::{Event, Metadata};
-use tracing_core::LevelFilter;
+use tracing::Event;
 
 const START_NANOS: u64 = 1_790_000_000_123_456_789;
 
@@ -60,14 +59,6 @@ fn server_span(bencher: Bencher<'_, '_>) {
 struct Deaf;
 
 impl Events for Deaf {
-    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn max_level(&self) -> LevelFilter {
-        LevelFilter::INFO
-    }
-
     fn event(&self, event: &Event<'_>, around: &Around<'_>) {
         black_box((event, around));
     }

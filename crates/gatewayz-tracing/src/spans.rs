@@ -30,11 +30,15 @@ use store::Store;
 ///
 /// What is given to [`Around::each`] runs under a lock: it must not open spans nor write events.
 pub trait Events: Send + Sync + 'static {
-    /// Whether a callsite is enabled.
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool;
+    /// Whether a callsite is enabled; each is unless this says otherwise.
+    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
+        true
+    }
 
-    /// The loudest level at which any callsite is enabled.
-    fn max_level(&self) -> LevelFilter;
+    /// The loudest level at which any callsite is enabled; all of them unless this says otherwise.
+    fn max_level(&self) -> LevelFilter {
+        LevelFilter::TRACE
+    }
 
     /// Takes an event; `around` knows the spans that it is in.
     fn event(&self, event: &Event<'_>, around: &Around<'_>);

@@ -9,8 +9,7 @@ use gatewayz_testkit::otlp::{Answer, Receiver};
 use gatewayz_tracing::otlp::{OtlpSettings, OtlpSink, Protocol};
 use gatewayz_tracing::sampler::Sampler;
 use gatewayz_tracing::{Around, Events, SpanSubscriber, Tracer};
-use tracing::{Event, Metadata};
-use tracing_core::LevelFilter;
+use tracing::Event;
 
 const ENOUGH: Duration = Duration::from_secs(20);
 
@@ -28,14 +27,6 @@ impl Recording {
 }
 
 impl Events for Recording {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn max_level(&self) -> LevelFilter {
-        LevelFilter::TRACE
-    }
-
     fn event(&self, event: &Event<'_>, _: &Around<'_>) {
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
         let target = event.metadata().target().to_owned();

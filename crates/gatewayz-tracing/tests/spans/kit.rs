@@ -9,8 +9,7 @@ use gatewayz_tracing::sampler::Sampler;
 use gatewayz_tracing::{Around, Events, SpanState, Tracer};
 use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use prost::Message;
-use tracing::{Event, Metadata};
-use tracing_core::LevelFilter;
+use tracing::Event;
 
 const ENOUGH: Duration = Duration::from_secs(20);
 
@@ -76,14 +75,6 @@ impl Heard {
 }
 
 impl Events for Heard {
-    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn max_level(&self) -> LevelFilter {
-        LevelFilter::TRACE
-    }
-
     fn event(&self, _event: &Event<'_>, around: &Around<'_>) {
         let mut scope = Vec::new();
         around.each(|state| scope.push(fields(state)));
