@@ -2,7 +2,7 @@
 //!
 //! `tracing-subscriber`'s registry serves any set of layers: each span costs it two boxed extensions with a map around
 //! them, and several looks at its slab at every step. Spans that only this crate and a writer of events look at can be
-//! kept for less than half of that (docs/adr/0005).
+//! kept for a third of that (docs/adr/0005).
 
 mod entered;
 mod spare;
