@@ -1,6 +1,7 @@
 //! Encoded records: the chunk a producer fills and the batch a sink is given.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Shorter than an ordinary line or span.
@@ -12,6 +13,8 @@ pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) ends: Vec<u32>,
     pub(crate) opened: Instant,
+    /// The shard that filled it, which gets it back.
+    pub(crate) shard: usize,
 }
 
 impl Chunk {
@@ -21,6 +24,7 @@ impl Chunk {
             // Growing from nothing would copy them eight times in a full chunk.
             ends: Vec::with_capacity(bytes / RECORD_BYTES),
             opened: Instant::now(),
+            shard: 0,
         }
     }
 
@@ -31,6 +35,10 @@ impl Chunk {
     /// Length of the whole records in it; bytes beyond belong to a record that was never finished.
     pub(crate) fn end(&self) -> usize {
         self.ends.last().map_or(0, |end| *end as usize)
+    }
+
+    fn whole_records(&self) -> &[u8] {
+        self.bytes.get(..self.end()).unwrap_or_default()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -56,8 +64,22 @@ impl Chunk {
             bytes,
             ends,
             opened: self.opened,
+            shard: self.shard,
         };
         (self, tail)
+    }
+}
+
+/// A contiguous run of a batch's records.
+#[derive(Debug, Clone)]
+pub struct SharedRun {
+    batch: Arc<Batch>,
+    index: usize,
+}
+
+impl AsRef<[u8]> for SharedRun {
+    fn as_ref(&self) -> &[u8] {
+        self.batch.chunks.get(self.index).map_or(&[], Chunk::whole_records)
     }
 }
 
@@ -121,9 +143,15 @@ impl Batch {
 
     /// The records in contiguous runs: concatenated, they are all records in order.
     pub fn runs(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks
-            .iter()
-            .map(|chunk| chunk.bytes.get(..chunk.end()).unwrap_or_default())
+        self.chunks.iter().map(Chunk::whole_records)
+    }
+
+    /// The same runs, each keeping the batch alive, for a sink that hands them on without copying.
+    pub fn shared_runs(self: Arc<Self>) -> impl Iterator<Item = SharedRun> {
+        (0..self.chunks.len()).map(move |index| SharedRun {
+            batch: Arc::clone(&self),
+            index,
+        })
     }
 
     /// Each record by itself, in order.

@@ -11,7 +11,7 @@ mod sink;
 mod time;
 mod worker;
 
-pub use batch::Batch;
+pub use batch::{Batch, SharedRun};
 pub use delivery::{Delivery, Flushed, delivering};
 pub use ledger::{Discard, LastError, Status};
 pub use queue::{Admission, Queue, QueueSettings, Severity};

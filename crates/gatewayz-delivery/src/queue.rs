@@ -102,6 +102,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 struct Shard {
+    index: usize,
     open: Chunk,
     sealed: VecDeque<Chunk>,
     spare: Vec<Chunk>,
@@ -120,8 +121,9 @@ impl Queue {
             .capacity_bytes
             .saturating_sub(settings.audit_reserve_bytes);
         let shed_above = unreserved / 5 * 4;
-        let shard = || {
+        let shard = |index| {
             CachePadded::new(Mutex::new(Shard {
+                index,
                 open: Chunk::with_capacity(0),
                 sealed: VecDeque::new(),
                 spare: Vec::new(),
@@ -134,7 +136,7 @@ impl Queue {
             name,
             settings,
             ledger: Ledger::default(),
-            shards: (0..shards).map(|_| shard()).collect(),
+            shards: (0..shards).map(shard).collect(),
             limits: [
                 shed_above,
                 shed_above,
@@ -231,7 +233,8 @@ impl Queue {
 impl Shard {
     fn seal(&mut self) {
         let fresh = self.spare.pop().unwrap_or_else(|| Chunk::with_capacity(0));
-        let full = std::mem::replace(&mut self.open, fresh);
+        let mut full = std::mem::replace(&mut self.open, fresh);
+        full.shard = self.index;
         self.sealed.push_back(full);
     }
 }
@@ -335,10 +338,10 @@ impl Shared {
         }
     }
 
-    /// Keeps some buffers for the shards' next chunks.
+    /// Gives chunks back to their shards, which keep some for their next records.
     pub(crate) fn recycle(&self, chunks: Vec<Chunk>) {
-        for (index, mut chunk) in chunks.into_iter().enumerate() {
-            let Some(shard) = self.shards.get(index % self.shards.len()) else {
+        for mut chunk in chunks {
+            let Some(shard) = self.shards.get(chunk.shard) else {
                 continue;
             };
             let mut shard = lock(shard);

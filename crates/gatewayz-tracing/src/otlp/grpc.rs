@@ -1,23 +1,23 @@
-//! OTLP/gRPC: the trace service called with bytes that are encoded already.
+//! OTLP/gRPC: the trace service called with spans that are encoded already.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, Bytes};
 use gatewayz_delivery::http::{
     CONNECT_TIMEOUT, Secrets, SinkRuntime, install_crypto_provider, root_cause, within,
 };
 use gatewayz_delivery::{Attempt, Failure};
 use http::uri::PathAndQuery;
 use secrecy::ExposeSecret;
-use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{ClientTlsConfig, Endpoint};
 use tonic::{Code, ConnectError, Request, Status};
 use tonic_types::StatusExt;
 
 use super::accepted::Answers;
-use super::channel::SaneChannel;
+use super::channel::{ExportChannel, Message};
 use super::request::Parts;
 use super::{BuildError, OtlpSettings, USER_AGENT};
 
@@ -30,8 +30,9 @@ const ANSWER_TOO_LONG: &str = "Error, decoded message length too large";
 #[derive(Debug)]
 pub(super) struct Exporter {
     runtime: SinkRuntime,
-    client: tonic::client::Grpc<SaneChannel>,
+    client: tonic::client::Grpc<ExportChannel>,
     metadata: MetadataMap,
+    gzip: bool,
     answers: Answers,
 }
 
@@ -49,23 +50,26 @@ impl Exporter {
         let runtime = SinkRuntime::new().map_err(BuildError::Runtime)?;
         let channel = {
             let _context = runtime.enter();
-            SaneChannel(endpoint.connect_lazy())
+            ExportChannel(endpoint.connect_lazy())
         };
-        let mut client = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        if settings.gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
-        }
+        let client = tonic::client::Grpc::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
         let metadata = metadata(settings)?;
         Ok(Self {
             runtime,
             client,
             answers: Answers::new(Secrets::of(&metadata.clone().into_headers())),
             metadata,
+            gzip: settings.gzip,
         })
     }
 
     pub(super) fn export(&mut self, body: Parts, deadline: Instant) -> Attempt {
-        let call = call(&mut self.client, &self.metadata, body);
+        let message = if self.gzip {
+            Message::compressed(&body)
+        } else {
+            Message::plain(body)
+        };
+        let call = call(&mut self.client, &self.metadata, message);
         match self.runtime.drive(within(deadline, call)) {
             Ok(Ok(answer)) => self.answers.accepted(&answer),
             Ok(Err(status)) => refused(&status, &self.answers),
@@ -93,16 +97,17 @@ fn metadata(settings: &OtlpSettings) -> Result<MetadataMap, BuildError> {
 }
 
 async fn call(
-    client: &mut tonic::client::Grpc<SaneChannel>,
+    client: &mut tonic::client::Grpc<ExportChannel>,
     metadata: &MetadataMap,
-    body: Parts,
+    message: Message,
 ) -> Result<Bytes, Status> {
     let ready = client.ready().await;
     ready.map_err(|error| Status::from_error(Box::new(error)))?;
-    let mut request = Request::new(body);
+    let mut request = Request::new(());
     *request.metadata_mut() = metadata.clone();
+    request.extensions_mut().insert(message);
     let path = PathAndQuery::from_static(PATH);
-    Ok(client.unary(request, path, BytesCodec).await?.into_inner())
+    Ok(client.unary(request, path, AnswerCodec).await?.into_inner())
 }
 
 /// The OTLP specification's table of retryable codes (section OTLP/gRPC response, Failures).
@@ -178,12 +183,12 @@ fn code_name(code: Code) -> &'static str {
     }
 }
 
-/// Passes message bytes through as they are.
+/// Takes an answer's bytes as they are. The request's bytes are the channel's to send.
 #[derive(Debug, Clone, Copy)]
-struct BytesCodec;
+struct AnswerCodec;
 
-impl Codec for BytesCodec {
-    type Encode = Parts;
+impl Codec for AnswerCodec {
+    type Encode = ();
     type Decode = Bytes;
     type Encoder = Self;
     type Decoder = Self;
@@ -197,24 +202,16 @@ impl Codec for BytesCodec {
     }
 }
 
-impl Encoder for BytesCodec {
-    type Item = Parts;
+impl Encoder for AnswerCodec {
+    type Item = ();
     type Error = Status;
 
-    fn encode(&mut self, message: Parts, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.reserve(message.len());
-        for part in message.iter() {
-            out.put_slice(part);
-        }
+    fn encode(&mut self, (): (), _: &mut EncodeBuf<'_>) -> Result<(), Status> {
         Ok(())
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
     }
 }
 
-impl Decoder for BytesCodec {
+impl Decoder for AnswerCodec {
     type Item = Bytes;
     type Error = Status;
 

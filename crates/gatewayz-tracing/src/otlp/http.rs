@@ -1,10 +1,7 @@
 //! OTLP/HTTP with protobuf bodies.
 
-use std::io::Write;
 use std::time::Instant;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use gatewayz_delivery::http::{Answer, HttpClient, Secrets, untraced_client};
 use gatewayz_delivery::{Attempt, Failure};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -48,7 +45,11 @@ impl Exporter {
     }
 
     pub(super) fn export(&mut self, body: &Parts, deadline: Instant) -> Attempt {
-        let body = if self.gzip { compress(body) } else { joined(body) };
+        let body = if self.gzip {
+            body.compressed()
+        } else {
+            body.joined()
+        };
         match self.client.send(body, deadline) {
             Ok(answer) if answer.is_success() => self.answers.accepted(&answer.body),
             Ok(answer) => refused(&answer),
@@ -71,21 +72,4 @@ fn refused(answer: &Answer) -> Attempt {
         401 | 403 => Attempt::Rejected(failure.unauthorized()),
         _ => Attempt::Rejected(failure),
     }
-}
-
-fn joined(body: &Parts) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(body.len());
-    for part in body.iter() {
-        bytes.extend_from_slice(part);
-    }
-    bytes
-}
-
-fn compress(body: &Parts) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 8), Compression::fast());
-    for part in body.iter() {
-        // Writing into memory cannot fail.
-        let _ = encoder.write_all(part);
-    }
-    encoder.finish().unwrap_or_default()
 }

@@ -1,7 +1,11 @@
 //! The export request around a batch of encoded spans, and what its answer says.
 
+use std::io::Write;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use gatewayz_delivery::Batch;
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -66,7 +70,7 @@ impl Frame {
     }
 }
 
-/// One request in pieces, so that it is copied only into the transport's own buffer.
+/// One request in pieces, so that a transport copies it only where it must.
 #[derive(Debug)]
 pub(super) struct Parts {
     head: Vec<u8>,
@@ -78,7 +82,31 @@ impl Parts {
         self.head.len() + self.spans.bytes()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
         std::iter::once(self.head.as_slice()).chain(self.spans.runs())
+    }
+
+    /// All of it in one piece.
+    pub(super) fn joined(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len());
+        for part in self.iter() {
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    }
+
+    /// All of it in one piece, compressed with gzip.
+    pub(super) fn compressed(&self) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::with_capacity(self.len() / 8), Compression::fast());
+        for part in self.iter() {
+            // Writing into memory cannot fail.
+            let _ = encoder.write_all(part);
+        }
+        encoder.finish().unwrap_or_default()
+    }
+
+    /// The pieces themselves. They hold the batch until the transport lets go of them.
+    pub(super) fn pieces(self) -> impl Iterator<Item = Bytes> {
+        std::iter::once(Bytes::from(self.head)).chain(self.spans.shared_runs().map(Bytes::from_owner))
     }
 }
