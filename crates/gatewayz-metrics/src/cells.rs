@@ -1,15 +1,16 @@
 //! Storage of values and the handles that update it.
 //!
-//! A block holds some series of one family, once per shard. A thread updates its own shard only, so that two
-//! threads rarely write the same cache line; the page adds the shards up.
+//! A block holds some series of one family, once per shard; the page adds the shards up. A thread with a shard of its
+//! own (see [`shard`](crate::shard)) is the only one to write there, so it needs no locked instruction.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
 use crate::exemplar::{Exemplar, ExemplarCell};
+use crate::shard::{SHARED, own_or_shared};
 
 const WORDS_PER_LINE: usize = 16;
 const GAUGE_CHANGES: usize = 0;
@@ -19,7 +20,7 @@ const HISTOGRAM_BUCKETS: usize = 1;
 
 /// Words of a counter series.
 pub(crate) const COUNTER_WORDS: usize = 1;
-/// Words of a gauge series: the sum of changes, and the level as bits in the first shard.
+/// Words of a gauge series: the sum of changes, and the level as bits in the shared shard.
 pub(crate) const GAUGE_WORDS: usize = 2;
 
 /// Words of a histogram series: the sum, then one per bucket including `+Inf`.
@@ -47,7 +48,7 @@ impl Counter {
 
     /// Adds native steps: nanoseconds for a family in seconds, units otherwise.
     pub fn add(&self, steps: u64) {
-        self.0.block.add(shard(), self.0.index, 0, steps);
+        self.0.block.add(own_or_shared(), self.0.index, 0, steps);
     }
 
     /// The steps counted so far.
@@ -62,21 +63,21 @@ impl Gauge {
     pub fn set(&self, value: f64) {
         let Slot { block, index } = &self.0;
         let level = value - signed(block.total(*index, GAUGE_CHANGES));
-        if let Some(word) = block.word(0, *index, GAUGE_LEVEL) {
+        if let Some(word) = block.word(SHARED, *index, GAUGE_LEVEL) {
             word.store(level.to_bits(), Ordering::Relaxed);
         }
     }
 
     /// Adds one.
     pub fn increment(&self) {
-        self.0.block.add(shard(), self.0.index, GAUGE_CHANGES, 1);
+        self.0.block.add(own_or_shared(), self.0.index, GAUGE_CHANGES, 1);
     }
 
     /// Takes one away, from any thread.
     pub fn decrement(&self) {
         self.0
             .block
-            .add(shard(), self.0.index, GAUGE_CHANGES, 1_u64.wrapping_neg());
+            .add(own_or_shared(), self.0.index, GAUGE_CHANGES, 1_u64.wrapping_neg());
     }
 
     /// The present value.
@@ -100,7 +101,7 @@ impl Histogram {
         // Most observations fall into the first buckets, and there are few: a halving search takes longer.
         let found = block.bounds.iter().position(|bound| steps <= *bound);
         let bucket = found.unwrap_or(block.bounds.len());
-        let shard = shard();
+        let shard = own_or_shared();
         block.add(shard, *index, HISTOGRAM_SUM, steps);
         block.add(shard, *index, HISTOGRAM_BUCKETS + bucket, 1);
         if let Some(exemplar) = exemplar
@@ -241,9 +242,14 @@ impl Block {
     }
 
     fn add(&self, shard: usize, index: usize, word: usize, steps: u64) {
-        // The number of shards is a power of two.
-        if let Some(word) = self.word(shard & (self.shards - 1), index, word) {
+        let Some(word) = self.word(shard, index, word) else {
+            return;
+        };
+        if shard == SHARED {
             word.fetch_add(steps, Ordering::Relaxed);
+        } else {
+            let value = word.load(Ordering::Relaxed);
+            word.store(value.wrapping_add(steps), Ordering::Relaxed);
         }
     }
 
@@ -256,29 +262,13 @@ impl Block {
     }
 }
 
-/// Shards for this machine: its parallelism as a power of two, at most 8.
-pub(crate) fn shard_count() -> usize {
-    std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .next_power_of_two()
-        .min(8)
-}
-
-/// The number of the calling thread; threads are numbered round-robin.
-fn shard() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    SHARD.with(|shard| *shard)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::{claim_shard, shard_count};
 
     fn slot(words: usize, bounds: Option<Arc<[u64]>>) -> Slot {
-        Slot::new(Arc::new(Block::new(1, words, 4, bounds)), 0)
+        Slot::new(Arc::new(Block::new(1, words, shard_count(), bounds)), 0)
     }
 
     #[test]
@@ -287,8 +277,12 @@ mod tests {
         let gauge = Gauge(slot(GAUGE_WORDS, None));
 
         std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
+            for thread in 0..8 {
+                let (counter, gauge) = (&counter, &gauge);
+                scope.spawn(move || {
+                    if thread % 2 == 0 {
+                        claim_shard();
+                    }
                     for _ in 0..10_000 {
                         counter.add(3);
                         gauge.increment();

@@ -12,6 +12,7 @@ pub mod process;
 mod registry;
 mod render;
 mod series;
+mod shard;
 mod text;
 
 pub use catalog::{CatalogError, Exposed};
@@ -24,6 +25,7 @@ pub use format::Format;
 pub use markdown::markdown;
 pub use registry::{Registry, RegistrySettings};
 pub use series::SeriesError;
+pub use shard::claim_shard;
 
 /// Requests for a series beyond a limit, by the family they were for.
 pub const LABEL_OVERFLOW: Family = Family::counter(

@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::catalog::{Catalog, CatalogError, Exposed};
-use crate::cells::{Counter, Gauge, Histogram, Slot, shard_count};
+use crate::cells::{Counter, Gauge, Histogram, Slot};
 use crate::collect::{Collect, Collected};
 use crate::family::{Family, Kind};
 use crate::foreign::{ForeignFamilies, ForeignPage};
 use crate::format::Format;
 use crate::render::Page;
 use crate::series::{Place, SeriesError};
+use crate::shard::shard_count;
 use crate::{COLLECT_ERRORS, FAMILIES, LABEL_OVERFLOW};
 
 /// Holds the metrics of a process; clones share them.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_utils::CachePadded;
+use gatewayz_metrics::claim_shard;
 
 use super::handles::Routes;
 use super::in_flight::Recorder;
@@ -21,6 +22,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(recorder: Arc<Recorder>, problem_page: ProblemPage) -> Self {
+        claim_shard();
         Self {
             in_flight: recorder.in_flight.of_worker(),
             recorder,
