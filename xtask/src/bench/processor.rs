@@ -1,5 +1,6 @@
 //! CPU time per request and throughput, in interleaved runs: on a core of its own, and with two workers on all cores.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -20,6 +21,10 @@ use super::server::Server;
 use super::{Bench, CONNECTIONS, Scale};
 
 const WARM_UP: Duration = Duration::from_millis(500);
+/// One server's time before the next has its turn. The speed of the machine changes within seconds.
+const SLICE: Duration = Duration::from_millis(100);
+/// Between two slices, so that what the one server still delivers does not slow the next.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// One setup in one round.
 #[derive(Debug, Clone)]
@@ -92,14 +97,16 @@ fn take_turns(
         Scale::Quick => (3, Duration::from_secs(1)),
         Scale::Full => (5, Duration::from_secs(3)),
     };
-    let progress = Progress::start(rounds * setups.len());
-    progress.say(&format!("CPU per request ({rounds} rounds of {run:?}; {place})"));
+    let progress = Progress::start(rounds);
+    progress.say(&format!(
+        "CPU per request ({rounds} rounds of {run:?} each, in turns of {SLICE:?}; {place})"
+    ));
     let mut reading = Reading::default();
     let mut turns = Turns(setups.iter().map(|setup| (*setup, Vec::new())).collect());
     for round in 1..=rounds {
-        for (setup, turns) in &mut turns.0 {
-            progress.step(&format!("round {round}, {}", setup.name()));
-            let turn = turn(*setup, run, bench, cores)?;
+        progress.step(&format!("round {round}"));
+        let results = take_round(setups, run, bench, cores)?;
+        for ((setup, turns), turn) in turns.0.iter_mut().zip(results) {
             progress.say(&format!(
                 "  round {round}  {:<24} {:>6.2} us  {:>7.0} requests/s   {}",
                 setup.name(),
@@ -119,24 +126,83 @@ fn take_turns(
     Ok((turns, reading))
 }
 
-fn turn(setup: Setup, run: Duration, bench: &Bench<'_>, cores: Option<&Cores>) -> Result<Turn> {
-    let receivers = Receivers::start();
-    let mut command = setup.command(&[], &bench.target, &receivers)?;
-    let server = match cores {
-        Some(cores) => cores.start(&mut command)?,
-        None => Server::start(&mut command)?,
-    };
-    let mut load = Load::connect(server.address, CONNECTIONS)?;
-    let warm = load.run(Until::Time(Instant::now() + WARM_UP))?;
-    let (cpu_before, started) = (used(server.id())?, Instant::now());
-    let answered = load.run(Until::Time(started + run))?;
-    let (cpu_after, took) = (used(server.id())?, started.elapsed());
-    drop(load);
-    Ok(Turn {
-        cpu_micros: (cpu_after.saturating_sub(cpu_before)).as_secs_f64() * 1e6 / answered as f64,
-        per_second: answered as f64 / took.as_secs_f64(),
-        facts: Facts::gather(setup, warm + answered, server, &receivers)?,
-    })
+/// All servers at once, asked one at a time in short turns, so that a change of the machine's speed meets them all.
+fn take_round(
+    setups: &[Setup],
+    run: Duration,
+    bench: &Bench<'_>,
+    cores: Option<&Cores>,
+) -> Result<Vec<Turn>> {
+    let mut running = setups
+        .iter()
+        .map(|setup| Running::start(*setup, bench, cores))
+        .collect::<Result<Vec<_>>>()?;
+    for slice in 0..run.div_duration_f64(SLICE).ceil() as u32 {
+        // There and back, or one of them would always follow the same other.
+        if slice % 2 == 0 {
+            running.iter_mut().try_for_each(Running::slice)?;
+        } else {
+            running.iter_mut().rev().try_for_each(Running::slice)?;
+        }
+    }
+    running.into_iter().map(Running::end).collect()
+}
+
+/// A server between its turns.
+#[derive(Debug)]
+struct Running {
+    setup: Setup,
+    receivers: Receivers,
+    server: Server,
+    load: Load,
+    warm: u64,
+    cpu_before: Duration,
+    answered: u64,
+    took: Duration,
+}
+
+impl Running {
+    fn start(setup: Setup, bench: &Bench<'_>, cores: Option<&Cores>) -> Result<Self> {
+        let receivers = Receivers::start();
+        let mut command = setup.command(&[], &bench.target, &receivers)?;
+        let server = match cores {
+            Some(cores) => cores.start(&mut command)?,
+            None => Server::start(&mut command)?,
+        };
+        let mut load = Load::connect(server.address, CONNECTIONS)?;
+        let warm = load.run(Until::Time(Instant::now() + WARM_UP))?;
+        thread::sleep(PAUSE);
+        Ok(Self {
+            cpu_before: used(server.id())?,
+            setup,
+            receivers,
+            server,
+            load,
+            warm,
+            answered: 0,
+            took: Duration::ZERO,
+        })
+    }
+
+    fn slice(&mut self) -> Result<()> {
+        let started = Instant::now();
+        self.answered += self.load.run(Until::Time(started + SLICE))?;
+        self.took += started.elapsed();
+        thread::sleep(PAUSE);
+        Ok(())
+    }
+
+    /// Its CPU time includes what it delivers after its turns.
+    fn end(self) -> Result<Turn> {
+        let used = used(self.server.id())?.saturating_sub(self.cpu_before);
+        drop(self.load);
+        let requests = self.warm + self.answered;
+        Ok(Turn {
+            cpu_micros: used.as_secs_f64() * 1e6 / self.answered as f64,
+            per_second: self.answered as f64 / self.took.as_secs_f64(),
+            facts: Facts::gather(self.setup, requests, self.server, &self.receivers)?,
+        })
+    }
 }
 
 impl Turns {
