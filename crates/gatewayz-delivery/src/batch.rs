@@ -79,7 +79,10 @@ pub struct SharedRun {
 
 impl AsRef<[u8]> for SharedRun {
     fn as_ref(&self) -> &[u8] {
-        self.batch.chunks.get(self.index).map_or(&[], Chunk::whole_records)
+        self.batch
+            .chunks
+            .get(self.index)
+            .map_or(&[], Chunk::whole_records)
     }
 }
 

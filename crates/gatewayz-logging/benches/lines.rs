@@ -1,7 +1,7 @@
 //! What a line takes.
 
 use divan::{Bencher, black_box};
-use gatewayz_logging::{LineEncoder, LineSettings, RequestLine, write_escaped, write_timestamp};
+use gatewayz_logging::{Endpoint, LineEncoder, LineSettings, RequestLine, write_escaped, write_timestamp};
 
 const NOW_NANOS: u64 = 1_790_000_000_123_456_789;
 
@@ -21,10 +21,11 @@ fn encoder() -> LineEncoder {
 fn request_line(bencher: Bencher<'_, '_>) {
     let encoder = encoder();
     let prepared = encoder.prepare_request("GET", 200, Some("/api/users/{id}"));
+    let endpoint = Endpoint::new("/api/users/1");
     let request = RequestLine {
         unix_nanos: NOW_NANOS,
         duration_nanos: 42_000,
-        endpoint: "/api/users/1",
+        endpoint: &endpoint,
         trace_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
         span_id: b"00f067aa0ba902b7",
         exception: None,

@@ -1,5 +1,7 @@
 //! JSON text that no terminal, log reader or splitter can misread.
 
+use std::sync::Arc;
+
 /// One entry per byte: whether the byte can be copied as it is.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
@@ -52,8 +54,28 @@ pub fn write_escaped(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
+/// Text that is escaped already, at most 1,024 bytes of it. Clones share it.
+#[derive(Debug, Clone)]
+pub struct EscapedText(Arc<str>);
+
+impl EscapedText {
+    const MAX_BYTES: usize = 1024;
+
+    /// Escapes `text`, and cuts it where it is longer.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut escaped = Vec::new();
+        write_escaped(text, Self::MAX_BYTES, &mut escaped);
+        Self(String::from_utf8(escaped).unwrap_or_default().into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 /// Whether all bytes can be copied as they are. Comparing eight at a time, the compiler needs no loop over each.
-fn is_plain(bytes: &[u8]) -> bool {
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
     let all = |eight: &[u8; 8]| {
         eight.iter().fold(true, |plain, byte| {
             plain & (*byte >= 0x20) & (*byte < 0x7f) & (*byte != b'"') & (*byte != b'\\')
@@ -91,12 +113,6 @@ fn is_hidden(character: char) -> bool {
             | '\u{fff9}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e007f}'
     ) || (character as u32) & 0xfffe == 0xfffe
-}
-
-/// Appends an id as lower-case hexadecimal digits.
-pub(crate) fn write_hex<const N: usize>(id: &[u8; N], out: &mut Vec<u8>) {
-    let digits = id.map(|byte| [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-    out.extend_from_slice(digits.as_flattened());
 }
 
 #[cfg(test)]

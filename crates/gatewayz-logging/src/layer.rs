@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use gatewayz_delivery::Severity;
-use smol_str::SmolStr;
 use tracing::field::Visit;
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -18,9 +17,11 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{Extensions, LookupSpan};
 
 use crate::clock::unix_nanos;
+use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Inherited, SpanFields};
+use crate::json::EscapedText;
 use crate::level::LevelHandle;
-use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine, shown_endpoint};
+use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine};
 use crate::pretty;
 use crate::stdout::{Line, Lines};
 use crate::storm::{Pass, StormLimit, callsite, log_callsite};
@@ -40,11 +41,11 @@ pub struct SpanFacts {
     /// The innermost span.
     pub span_id: Option<[u8; 8]>,
     /// Path of the request being served.
-    pub endpoint: Option<SmolStr>,
+    pub endpoint: Option<Endpoint>,
     /// Its method.
     pub method: Option<&'static str>,
     /// Its route template.
-    pub route: Option<Arc<str>>,
+    pub route: Option<EscapedText>,
 }
 
 /// Where lines learn of the spans around them.
@@ -182,7 +183,7 @@ fn emit_request_event(
     let trace_id = str::from_utf8(request.trace_id).unwrap_or_default();
     let span_id = str::from_utf8(request.span_id).unwrap_or_default();
     let duration_ms = request.duration_nanos as f64 / 1e6;
-    let endpoint = shown_endpoint(request.endpoint);
+    let endpoint = request.endpoint.shown();
     let exception_type = request.exception.map(|(kind, _)| kind);
     macro_rules! emit {
             ($level:expr) => {

@@ -2,7 +2,9 @@
 
 pub mod bunyan;
 mod clock;
+mod endpoint;
 mod fields;
+mod hex;
 mod json;
 mod key;
 mod layer;
@@ -14,8 +16,10 @@ mod stdout;
 mod storm;
 
 pub use clock::{unix_nanos, write_timestamp};
+pub use endpoint::Endpoint;
 pub use fields::Inherited;
-pub use json::write_escaped;
+pub use hex::hex_digits;
+pub use json::{EscapedText, write_escaped};
 pub use layer::{FactSource, LogLayer, SpanFacts};
 pub use level::{LevelHandle, LevelParseError, Levels};
 pub use line::{Format, LineEncoder, LineSettings, PreparedRequestLine, RequestLine};

@@ -3,12 +3,12 @@
 use tracing::Level;
 
 use crate::clock::write_timestamp;
+use crate::endpoint::{ENDPOINT_MAX_CHARS, Endpoint};
 use crate::fields::{CLOSING_BYTES, Fields};
-use crate::json::{write_escaped, write_hex};
+use crate::hex::hex_digits;
+use crate::json::write_escaped;
 use crate::layer::SpanFacts;
 
-/// Longest endpoint that is written, in characters of the request's path.
-const ENDPOINT_MAX_CHARS: usize = 512;
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
 
@@ -69,7 +69,7 @@ pub struct RequestLine<'a> {
     /// How long it took.
     pub duration_nanos: u64,
     /// The request's path without query.
-    pub endpoint: &'a str,
+    pub endpoint: &'a Endpoint,
     /// The trace, in lower-case hexadecimal.
     pub trace_id: &'a [u8; 32],
     /// The server span, in lower-case hexadecimal.
@@ -156,7 +156,7 @@ impl LineEncoder {
         out.extend_from_slice(b"{\"timestamp\":\"");
         write_timestamp(request.unix_nanos, out);
         out.extend_from_slice(&prepared.before_endpoint);
-        write_endpoint(request.endpoint, out);
+        request.endpoint.write(out);
         out.extend_from_slice(&prepared.after_endpoint);
         write_millis(request.duration_nanos, out);
         out.extend_from_slice(b",\"trace_id\":\"");
@@ -184,7 +184,7 @@ impl LineEncoder {
         out.extend_from_slice(&self.event_heads[level_index(event.level)]);
         if let Some(endpoint) = &event.facts.endpoint {
             out.extend_from_slice(b"\",\"endpoint\":\"");
-            write_endpoint(endpoint, out);
+            endpoint.write(out);
         }
         if let Some(method) = event.facts.method {
             out.extend_from_slice(b"\",\"method\":\"");
@@ -192,18 +192,18 @@ impl LineEncoder {
         }
         if let Some(trace_id) = &event.facts.trace_id {
             out.extend_from_slice(b"\",\"trace_id\":\"");
-            write_hex(trace_id, out);
+            out.extend_from_slice(&hex_digits::<16, 32>(trace_id));
         }
         if let Some(span_id) = &event.facts.span_id {
             out.extend_from_slice(b"\",\"span_id\":\"");
-            write_hex(span_id, out);
+            out.extend_from_slice(&hex_digits::<8, 16>(span_id));
         }
         out.extend_from_slice(b"\",\"message\":\"");
         out.extend_from_slice(&event.fields.message);
         out.extend_from_slice(&self.event_environment);
         if let Some(route) = &event.facts.route {
             out.extend_from_slice(b"\",\"route\":\"");
-            write_escaped(route, FRAME_BYTES, out);
+            out.extend_from_slice(route.as_bytes());
         }
         out.extend_from_slice(b"\",\"target\":\"");
         write_escaped(event.target, FRAME_BYTES / 4, out);
@@ -235,22 +235,6 @@ pub(crate) struct EventLine<'a> {
     pub(crate) fields: &'a Fields,
     /// Events of the same callsite that were left out before this one.
     pub(crate) suppressed: u32,
-}
-
-fn write_endpoint(endpoint: &str, out: &mut Vec<u8>) {
-    write_escaped(shown_endpoint(endpoint), 6 * ENDPOINT_MAX_CHARS, out);
-}
-
-/// The part of a path that is written.
-pub(crate) fn shown_endpoint(endpoint: &str) -> &str {
-    if endpoint.len() <= ENDPOINT_MAX_CHARS {
-        return endpoint;
-    }
-    let cut = endpoint
-        .char_indices()
-        .nth(ENDPOINT_MAX_CHARS)
-        .map_or(endpoint.len(), |(index, _)| index);
-    endpoint.get(..cut).unwrap_or_default()
 }
 
 /// Appends milliseconds with three digits after the point.

@@ -1,7 +1,8 @@
 //! Lines for a person at a terminal; escaped like the JSON ones, so input cannot steer the terminal.
 
 use crate::clock::write_timestamp;
-use crate::json::{write_escaped, write_hex};
+use crate::hex::hex_digits;
+use crate::json::write_escaped;
 use crate::line::{EventLine, PreparedRequestLine, RequestLine, write_millis};
 
 const ENDPOINT_MAX_BYTES: usize = 512;
@@ -17,7 +18,7 @@ pub(crate) fn write_request(
     write_head(request.unix_nanos, prepared.level, out);
     out.extend_from_slice(method.as_bytes());
     out.push(b' ');
-    write_escaped(request.endpoint, ENDPOINT_MAX_BYTES, out);
+    write_escaped(request.endpoint.path(), ENDPOINT_MAX_BYTES, out);
     out.push(b' ');
     out.extend_from_slice(itoa::Buffer::new().format(status_code).as_bytes());
     out.push(b' ');
@@ -46,7 +47,7 @@ pub(crate) fn write_event(event: &EventLine<'_>, out: &mut Vec<u8>) {
     }
     if let Some(trace_id) = &event.facts.trace_id {
         out.extend_from_slice(b" trace_id=");
-        write_hex(trace_id, out);
+        out.extend_from_slice(&hex_digits::<16, 32>(trace_id));
     }
     out.push(b'\n');
 }

@@ -1,16 +1,15 @@
 //! What is known of a request from its head.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use smol_str::SmolStr;
+use gatewayz_logging::{Endpoint, EscapedText};
 
 /// What events and child spans inside a request inherit from it.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
-    /// Path without query; most are short enough to need no allocation.
-    pub(crate) endpoint: SmolStr,
+    pub(crate) endpoint: Endpoint,
     pub(crate) method: &'static str,
-    pub(crate) route: Option<Arc<str>>,
+    pub(crate) route: Option<EscapedText>,
     /// What the handler adds to the request's line, encoded.
     pub(crate) fields: OnceLock<Vec<u8>>,
 }

@@ -7,9 +7,9 @@ use std::time::Instant;
 use actix_web::HttpRequest;
 use actix_web::dev::{Path, Url};
 use actix_web::http::header::HeaderValue;
-use gatewayz_logging::{LogLayer, RequestLine};
+use gatewayz_logging::{LogLayer, RequestLine, hex_digits};
 use gatewayz_metrics::{Exemplar, Registry};
-use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer, id};
+use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer};
 
 use super::handles::MethodHandles;
 use super::head::RequestHead;
@@ -70,7 +70,7 @@ impl InFlight {
             worker,
             handles,
             answered: None,
-            trace_id_hex: id::trace_id_hex(span.identity().context.trace_id),
+            trace_id_hex: hex_digits(&span.identity().context.trace_id.to_bytes()),
             current: Some(current),
             span,
             started,
@@ -97,7 +97,7 @@ impl InFlight {
 
     /// The request's path without query.
     pub(crate) fn path(&self) -> &str {
-        &self.span.attachment().endpoint
+        self.span.attachment().endpoint.path()
     }
 
     pub(crate) fn worker(&self) -> &Worker {
@@ -175,7 +175,7 @@ impl InFlight {
             duration_nanos,
             endpoint,
             trace_id: &self.trace_id_hex,
-            span_id: &id::span_id_hex(identity.context.span_id),
+            span_id: &hex_digits(&span_id),
             exception: outcome
                 .exception
                 .map(|exception| (exception.kind.as_str(), exception.message.as_str())),
@@ -192,7 +192,7 @@ impl InFlight {
         let end = SpanEnd {
             start_unix_nanos: self.start_unix_nanos,
             end_unix_nanos: outcome.end_unix_nanos,
-            url_path: endpoint,
+            url_path: endpoint.path(),
             exception: outcome.exception.map(|exception| SpanException {
                 kind: exception.kind.as_str(),
                 message: &exception.message,

@@ -13,7 +13,9 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forwar
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{Error, HttpResponse};
+use gatewayz_logging::Endpoint;
 use gatewayz_tracing::{in_request, w3c, wall_nanos};
 
 use super::body::ObservedBody;
@@ -122,9 +124,9 @@ where
         let request_id = request_id(request.headers());
         let payload = CountedPayload::of(&mut request);
         let head = RequestHead {
-            endpoint: request.path().into(),
+            endpoint: Endpoint::new(request.path()),
             method: handles.method,
-            route: handles.template.clone(),
+            route: handles.shown_route.clone(),
             fields: OnceLock::new(),
         };
         let parent = remote_parent(request.headers());
@@ -154,7 +156,9 @@ fn remote_parent(headers: &HeaderMap) -> Option<w3c::TraceContext> {
 
 /// Adds the ids to the head of an answer.
 fn mark(in_flight: &mut InFlight, headers: &mut HeaderMap) {
-    let Ok(trace_id) = HeaderValue::from_bytes(in_flight.trace_id_hex()) else {
+    // One allocation for both headers, where a copied value would take a second one to be shared.
+    let digits = Bytes::from_owner(*in_flight.trace_id_hex());
+    let Ok(trace_id) = HeaderValue::from_maybe_shared(digits) else {
         return;
     };
     let request_id = in_flight.request_id.take().unwrap_or_else(|| trace_id.clone());
