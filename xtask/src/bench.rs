@@ -24,6 +24,7 @@ mod progress;
 mod receivers;
 mod report;
 mod results;
+mod run;
 mod scrape;
 mod server;
 

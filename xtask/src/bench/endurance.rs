@@ -7,13 +7,12 @@ use anyhow::{Context, Result};
 use super::cores::{Cores, used};
 use super::idle::resident_mib;
 use super::judge::{Measured, median_and_spread};
-use super::latency::Run;
 use super::limits::{DRIFT, GROWTH};
-use super::load::{Load, Until};
 use super::peers::Peer;
 use super::progress::Progress;
 use super::report::Reading;
-use super::{Bench, CONNECTIONS, Scale};
+use super::run::Run;
+use super::{Bench, Scale};
 
 /// The service is measured in slices, with a shorter one of bare after each that says what the machine did meanwhile.
 const SLICE: Duration = Duration::from_secs(4);
@@ -44,8 +43,8 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     progress.say(&format!(
         "At full speed for {time:?} ({count} slices of {SLICE:?}, each with {BARE_SLICE:?} of bare)"
     ));
-    let mut service = Run::start(Peer::Service.setup(), bench, &cores)?;
-    let mut bare = Run::start(Peer::Bare.setup(), bench, &cores)?;
+    let mut service = Run::start(Peer::Service.setup(), bench, Some(&cores))?;
+    let mut bare = Run::start(Peer::Bare.setup(), bench, Some(&cores))?;
     let mut slices = Vec::new();
     for index in 1..=count {
         let (micros, per_second) = slice(&mut service, SLICE)?;
@@ -77,11 +76,9 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
 }
 
 fn slice(run: &mut Run, time: Duration) -> Result<(f64, f64)> {
-    let mut load = Load::connect(run.server.address, CONNECTIONS)?;
     let (before, started) = (used(run.server.id())?, Instant::now());
-    let answered = load.run(Until::Time(started + time))?;
+    let answered = run.at_full_speed(time)?;
     let cpu = used(run.server.id())?.saturating_sub(before);
-    run.requests += answered;
     Ok((
         cpu.as_secs_f64() * 1e6 / answered as f64,
         answered as f64 / started.elapsed().as_secs_f64(),

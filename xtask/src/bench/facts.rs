@@ -15,8 +15,16 @@ use super::server::Server;
 /// Time for the last batch of a destination, which waits for company.
 const LAST_BATCH: Duration = Duration::from_secs(20);
 
-/// Why the server itself says that a line did not go to stdout.
-const REASONS: [&str; 3] = ["shed", "queue_full", "rejected"];
+/// Why the server itself says that a line did not go to stdout, or a span to the collector.
+const REASONS: [&str; 7] = [
+    "shed",
+    "queue_full",
+    "rejected",
+    "retries_exhausted",
+    "partial_success",
+    "too_large",
+    "shutdown",
+];
 
 /// What became of the requests of one run.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +34,18 @@ pub(crate) struct Facts {
     /// `None` for a peer whose metrics have other names.
     metric: Option<u64>,
     lines: u64,
-    /// Lines that the server discarded, in the order of [`REASONS`].
-    discarded: [u64; REASONS.len()],
     spans: u64,
+    /// What the server itself discarded.
+    discarded: Discarded,
     /// Lines at Loki; `None` when none are pushed.
     pushed: Option<Pushed>,
+}
+
+/// In the order of [`REASONS`].
+#[derive(Debug, Clone, Copy, Default)]
+struct Discarded {
+    lines: [u64; REASONS.len()],
+    spans: [u64; REASONS.len()],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +72,7 @@ impl Facts {
             true => Some(page(server.address)?),
             false => None,
         };
-        let discarded = REASONS.map(|reason| page.as_ref().map_or(0, |page| lines_discarded(page, reason)));
+        let discarded = page.as_ref().map(Discarded::read).unwrap_or_default();
         let lines = server.stop()?;
         Ok(Self {
             setup,
@@ -100,10 +115,9 @@ impl fmt::Display for Facts {
             write!(formatter, ", metric {metric}")?;
         }
         write!(formatter, ", lines {lines}")?;
-        for (reason, count) in REASONS.iter().zip(discarded).filter(|(_, count)| **count > 0) {
-            write!(formatter, " ({count} more {reason})")?;
-        }
+        tell(&discarded.lines, formatter)?;
         write!(formatter, ", spans {spans}")?;
+        tell(&discarded.spans, formatter)?;
         if let Some(Pushed { lines, most }) = self.pushed {
             write!(formatter, ", pushed {lines} of {most}")?;
         }
@@ -123,16 +137,28 @@ fn page(address: SocketAddr) -> Result<Samples> {
     Samples::parse(&page.text()).context("read the metrics of the server")
 }
 
-fn lines_discarded(page: &Samples, reason: &str) -> u64 {
-    let labels = [("exporter", "stdout"), ("reason", reason)];
-    let families = [
-        "telemetry_exporter_enqueue_failed_log_records_total",
-        "telemetry_exporter_send_failed_log_records_total",
-    ];
-    families
-        .iter()
-        .map(|family| page.sum(family, &labels))
-        .sum::<f64>() as u64
+impl Discarded {
+    fn read(page: &Samples) -> Self {
+        let count = |exporter: &str, records: &str| {
+            REASONS.map(|reason| {
+                let labels = [("exporter", exporter), ("reason", reason)];
+                let of = |when: &str| format!("telemetry_exporter_{when}_failed_{records}_total");
+                (page.sum(&of("enqueue"), &labels) + page.sum(&of("send"), &labels)) as u64
+            })
+        };
+        Self {
+            lines: count("stdout", "log_records"),
+            spans: count("otlp", "spans"),
+        }
+    }
+}
+
+fn tell(discarded: &[u64; REASONS.len()], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let told = REASONS.iter().zip(discarded).filter(|(_, count)| **count > 0);
+    for (reason, count) in told {
+        write!(formatter, " ({count} more {reason})")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -140,13 +166,14 @@ mod tests {
     use gatewayz_testkit::scrape::Samples;
 
     use super::super::peers::Peer;
-    use super::{Facts, REASONS, lines_discarded};
+    use super::{Discarded, Facts};
 
     #[test]
-    fn lines_that_the_server_discarded_are_told_by_reason() {
+    fn what_the_server_discarded_is_told_by_reason() {
         let page = "telemetry_exporter_enqueue_failed_log_records_total{exporter=\"stdout\",reason=\"shed\"} 7\n\
             telemetry_exporter_enqueue_failed_log_records_total{exporter=\"loki\",reason=\"shed\"} 5\n\
-            telemetry_exporter_send_failed_log_records_total{exporter=\"stdout\",reason=\"rejected\"} 2\n";
+            telemetry_exporter_send_failed_log_records_total{exporter=\"stdout\",reason=\"rejected\"} 2\n\
+            telemetry_exporter_enqueue_failed_spans_total{exporter=\"otlp\",reason=\"queue_full\"} 3\n";
         let page = Samples::parse(page).unwrap();
 
         let facts = Facts {
@@ -154,14 +181,14 @@ mod tests {
             requests: 10,
             metric: Some(10),
             lines: 1,
-            discarded: REASONS.map(|reason| lines_discarded(&page, reason)),
-            spans: 10,
+            discarded: Discarded::read(&page),
+            spans: 7,
             pushed: None,
         };
 
         assert_eq!(
             facts.to_string(),
-            "requests 10, metric 10, lines 1 (7 more shed) (2 more rejected), spans 10: DO NOT AGREE"
+            "requests 10, metric 10, lines 1 (7 more shed) (2 more rejected), spans 7 (3 more queue_full): DO NOT AGREE"
         );
     }
 }

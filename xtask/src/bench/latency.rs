@@ -1,39 +1,29 @@
 //! p99 at a steady rate, half of what bare can answer, in an open loop.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use super::cores::Cores;
-use super::facts::Facts;
 use super::judge::{Measured, median_and_spread};
 use super::limits::{P99_BARE, P99_HALF};
-use super::load::{Load, Until, quantile_millis};
-use super::peers::{Peer, Setup};
+use super::peers::Peer;
 use super::progress::Progress;
-use super::receivers::Receivers;
 use super::report::Reading;
-use super::server::Server;
-use super::{Bench, CONNECTIONS, Scale};
+use super::run::Run;
+use super::{Bench, Scale};
 
-/// Connections of the open loop: more than ever wait at a time when nothing stands still.
-pub(crate) const OPEN_CONNECTIONS: usize = 128;
+const PEERS: [Peer; 2] = [Peer::Bare, Peer::Service];
 /// The share of bare's highest rate at which is measured.
 const LOAD: f64 = 0.5;
-const WARM_UP: Duration = Duration::from_millis(500);
+/// One server's time before the other has its turn. A round's figure is the middle one of its slices, because a single
+/// pause of the machine is a hundredth of a whole second.
+const SLICE: Duration = Duration::from_millis(250);
+/// Between two slices, so that what the one server still delivers does not slow the next.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Most that the load's own lateness may be of what it measures, p99 of p99.
 pub(crate) const LATE_MAX: f64 = 0.5;
-
-/// A server with its load, for runs at a steady rate.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) server: Server,
-    receivers: Receivers,
-    load: Load,
-    setup: Setup,
-    /// Answered so far.
-    pub(crate) requests: u64,
-}
 
 /// Measures bare and the service in turns.
 ///
@@ -46,20 +36,22 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     };
     let cores = Cores::take()?;
     let rate = half_of_bare(bench, &cores)?;
-    let progress = Progress::start(rounds * 2);
+    let progress = Progress::start(rounds);
     progress.say(&format!(
-        "p99 at {rate:.0} requests/s, open loop ({rounds} rounds of {time:?}; server on core {}, load on core {})",
+        "p99 at {rate:.0} requests/s, open loop ({rounds} rounds of {time:?} each, in turns of {SLICE:?}; server on core \
+         {}, load on core {})",
         cores.server, cores.load
     ));
     let mut reading = Reading::default();
     let (mut bare, mut ratios) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
+        progress.step(&format!("round {round}"));
         let mut p99 = [0.0; 2];
-        for (peer, p99) in [Peer::Bare, Peer::Service].into_iter().zip(&mut p99) {
-            progress.step(&format!("round {round}, {}", peer.name()));
-            let mut run = Run::start(peer.setup(), bench, &cores)?;
-            let (value, late) = run.p99_millis(rate, time)?;
-            let facts = run.end()?;
+        let turns = take_round(rate, time, bench, &cores)?;
+        for ((peer, turn), p99) in PEERS.into_iter().zip(turns).zip(&mut p99) {
+            let (value, _) = median_and_spread(turn.p99);
+            let (late, _) = median_and_spread(turn.late);
+            let facts = turn.run.end()?;
             *p99 = value;
             progress.say(&format!(
                 "  round {round}  {:<14} {value:>7.3} ms (the load itself {late:.3} ms late)   {facts}",
@@ -79,6 +71,36 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     Ok(reading)
 }
 
+/// One server in one round, with the p99 of each of its slices and that of how late the load was.
+#[derive(Debug)]
+struct Turn {
+    run: Run,
+    p99: Vec<f64>,
+    late: Vec<f64>,
+}
+
+/// Both servers at once, asked in turns.
+fn take_round(rate: f64, time: Duration, bench: &Bench<'_>, cores: &Cores) -> Result<[Turn; PEERS.len()]> {
+    let start = |peer: Peer| -> Result<Turn> {
+        Ok(Turn {
+            run: Run::start_behind(peer.setup(), bench, cores)?,
+            p99: Vec::new(),
+            late: Vec::new(),
+        })
+    };
+    let [bare, service] = PEERS;
+    let mut turns = [start(bare)?, start(service)?];
+    for _ in 0..time.div_duration_f64(SLICE).ceil() as u32 {
+        for turn in &mut turns {
+            let (p99, late) = turn.run.p99_millis(rate, SLICE)?;
+            turn.p99.push(p99);
+            turn.late.push(late);
+            thread::sleep(PAUSE);
+        }
+    }
+    Ok(turns)
+}
+
 /// Half of the rate that bare keeps up on its core.
 ///
 /// # Errors
@@ -86,55 +108,11 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
 pub(crate) fn half_of_bare(bench: &Bench<'_>, cores: &Cores) -> Result<f64> {
     let mut rates = Vec::new();
     for _ in 0..3 {
-        let mut run = Run::start(Peer::Bare.setup(), bench, cores)?;
-        let mut load = Load::connect(run.server.address, CONNECTIONS)?;
+        let mut run = Run::start(Peer::Bare.setup(), bench, Some(cores))?;
         let started = Instant::now();
-        let answered = load.run(Until::Time(started + Duration::from_secs(1)))?;
+        let answered = run.at_full_speed(Duration::from_secs(1))?;
         rates.push(answered as f64 / started.elapsed().as_secs_f64());
-        run.requests += answered;
         run.end()?;
     }
     Ok(median_and_spread(rates).0 * LOAD)
-}
-
-impl Run {
-    /// Starts the server on its core, and answers some requests.
-    ///
-    /// # Errors
-    /// When it does not start or answer.
-    pub(crate) fn start(setup: Setup, bench: &Bench<'_>, cores: &Cores) -> Result<Self> {
-        let receivers = Receivers::start_behind()?;
-        let server = cores.start_behind(&mut setup.command(&[], &bench.target, &receivers)?)?;
-        let mut load = Load::connect(server.address, OPEN_CONNECTIONS)?;
-        let requests = load.run(Until::Time(Instant::now() + WARM_UP))?;
-        Ok(Self {
-            server,
-            receivers,
-            load,
-            setup,
-            requests,
-        })
-    }
-
-    /// The p99 at this rate, and the p99 of how late the load was.
-    ///
-    /// # Errors
-    /// When an answer fails.
-    pub(crate) fn p99_millis(&mut self, rate: f64, time: Duration) -> Result<(f64, f64)> {
-        let kept = self.load.at_rate(rate, time)?;
-        self.requests += kept.latencies.len() as u64;
-        Ok((
-            quantile_millis(kept.latencies, 0.99)?,
-            quantile_millis(kept.lateness, 0.99)?,
-        ))
-    }
-
-    /// Ends it and counts its signals.
-    ///
-    /// # Errors
-    /// When it does not stop.
-    pub(crate) fn end(self) -> Result<Facts> {
-        drop(self.load);
-        Facts::gather(self.setup, self.requests, self.server, &self.receivers)
-    }
 }

@@ -12,15 +12,12 @@ use super::limits::{
     AGAINST_USUAL, CPU, CPU_LOKI, CPU_TWO_WORKERS, CPU_USUAL, CPU_USUAL_TWO_WORKERS, Figure, THROUGHPUT,
     THROUGHPUT_USUAL,
 };
-use super::load::{Load, Until};
 use super::peers::{Peer, Setup};
 use super::progress::Progress;
-use super::receivers::Receivers;
 use super::report::Reading;
-use super::server::Server;
-use super::{Bench, CONNECTIONS, Scale};
+use super::run::Run;
+use super::{Bench, Scale};
 
-const WARM_UP: Duration = Duration::from_millis(500);
 /// One server's time before the next has its turn. The speed of the machine changes within seconds.
 const SLICE: Duration = Duration::from_millis(100);
 /// Between two slices, so that what the one server still delivers does not slow the next.
@@ -151,11 +148,7 @@ fn take_round(
 /// A server between its turns.
 #[derive(Debug)]
 struct Running {
-    setup: Setup,
-    receivers: Receivers,
-    server: Server,
-    load: Load,
-    warm: u64,
+    run: Run,
     cpu_before: Duration,
     answered: u64,
     took: Duration,
@@ -163,22 +156,11 @@ struct Running {
 
 impl Running {
     fn start(setup: Setup, bench: &Bench<'_>, cores: Option<&Cores>) -> Result<Self> {
-        let receivers = Receivers::start();
-        let mut command = setup.command(&[], &bench.target, &receivers)?;
-        let server = match cores {
-            Some(cores) => cores.start(&mut command)?,
-            None => Server::start(&mut command)?,
-        };
-        let mut load = Load::connect(server.address, CONNECTIONS)?;
-        let warm = load.run(Until::Time(Instant::now() + WARM_UP))?;
+        let run = Run::start(setup, bench, cores)?;
         thread::sleep(PAUSE);
         Ok(Self {
-            cpu_before: used(server.id())?,
-            setup,
-            receivers,
-            server,
-            load,
-            warm,
+            cpu_before: used(run.server.id())?,
+            run,
             answered: 0,
             took: Duration::ZERO,
         })
@@ -186,7 +168,7 @@ impl Running {
 
     fn slice(&mut self) -> Result<()> {
         let started = Instant::now();
-        self.answered += self.load.run(Until::Time(started + SLICE))?;
+        self.answered += self.run.at_full_speed(SLICE)?;
         self.took += started.elapsed();
         thread::sleep(PAUSE);
         Ok(())
@@ -194,13 +176,11 @@ impl Running {
 
     /// Its CPU time includes what it delivers after its turns.
     fn end(self) -> Result<Turn> {
-        let used = used(self.server.id())?.saturating_sub(self.cpu_before);
-        drop(self.load);
-        let requests = self.warm + self.answered;
+        let used = used(self.run.server.id())?.saturating_sub(self.cpu_before);
         Ok(Turn {
             cpu_micros: used.as_secs_f64() * 1e6 / self.answered as f64,
             per_second: self.answered as f64 / self.took.as_secs_f64(),
-            facts: Facts::gather(self.setup, requests, self.server, &self.receivers)?,
+            facts: self.run.end()?,
         })
     }
 }

@@ -10,11 +10,12 @@ use gatewayz_testkit::http::Client;
 
 use super::cores::{Cores, used};
 use super::judge::Measured;
-use super::latency::{LATE_MAX, Run, half_of_bare};
+use super::latency::{LATE_MAX, half_of_bare};
 use super::limits::{Figure, P99_SCRAPED, SCRAPE_10K, SCRAPE_100K};
 use super::peers::{Peer, Setup};
 use super::progress::Progress;
 use super::report::Reading;
+use super::run::Run;
 use super::{Bench, Scale};
 
 const SCRAPES: usize = 11;
@@ -54,7 +55,7 @@ fn at_rest(
     bench: &Bench<'_>,
     cores: &Cores,
 ) -> Result<()> {
-    let run = Run::start(setup, bench, cores)?;
+    let run = Run::start_behind(setup, bench, cores)?;
     let mut client = Client::connect(run.server.address).context("connect to the server")?;
     // The buffers have their size after the first.
     let page = scrape(&mut client)?;
@@ -87,7 +88,7 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
         "p99 at {rate:.0} requests/s without and with a scrape each second ({rounds} rounds of {time:?} each)"
     ));
     let setup = with(10_000);
-    let mut run = Run::start(setup, bench, cores)?;
+    let mut run = Run::start_behind(setup, bench, cores)?;
     let mut ratios = Vec::new();
     for round in 1..=rounds {
         progress.step(&format!("round {round}, without"));
