@@ -390,3 +390,33 @@ impl Shared {
 fn lock(shard: &CachePadded<Mutex<Shard>>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Queues one record and gives its buffer back; where the buffer lies.
+    fn round_trip(queue: &Queue) -> *const u8 {
+        queue.push(Severity::Info, |out| out.push(b'x'));
+        let mut backlog = VecDeque::new();
+        queue.0.collect(&mut backlog);
+        let place = backlog[0].bytes.as_ptr();
+        queue.0.recycle(backlog.into());
+        place
+    }
+
+    #[test]
+    fn each_thread_gets_its_buffers_back() {
+        for _ in 0..8 {
+            let reused = thread::spawn(|| {
+                let queue = Queue::new("test", QueueSettings::default());
+                let places = [(); 4].map(|()| round_trip(&queue));
+                (places[0] == places[2], places[1] == places[3])
+            });
+
+            assert_eq!(reused.join().unwrap(), (true, true));
+        }
+    }
+}

@@ -1,8 +1,7 @@
 //! Which part of every metric's storage a thread writes.
 //!
-//! An update of a word that others write too is a locked instruction, which waits for all earlier writes of its core:
-//! nine of them are a hundredth of a small request. Threads that do little else than serve requests have a part for
-//! themselves.
+//! An update of a word that others write too is a locked instruction, which waits for all earlier writes of its core.
+//! Threads that do little else than serve requests have a part for themselves.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};

@@ -14,7 +14,8 @@ use crate::start::StartError;
 
 /// stdout is read by somebody who watches: a line waits this long for company.
 const STDOUT_LINGER: Duration = Duration::from_millis(5);
-/// Written in one go; a longer turn of the writer would hold up requests on a machine with one core.
+/// Written in one go, so less than a pipe holds (64 KiB on Linux): the writer would wait for the reader inside of it. A
+/// longer turn would hold up requests on a machine with one core.
 const STDOUT_BATCH_BYTES: usize = 48 * 1024;
 /// Part of the stdout buffer that only audit events may use.
 const AUDIT_RESERVE_BYTES: usize = 512 * 1024;
