@@ -1,6 +1,5 @@
 //! p99 at a steady rate, half of what bare can answer, in an open loop.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,7 +10,7 @@ use super::limits::{P99_BARE, P99_HALF};
 use super::peers::Peer;
 use super::progress::Progress;
 use super::report::Reading;
-use super::run::Run;
+use super::run::{Run, pause};
 use super::{Bench, Scale};
 
 const PEERS: [Peer; 2] = [Peer::Bare, Peer::Service];
@@ -20,8 +19,6 @@ const LOAD: f64 = 0.5;
 /// One server's time before the other has its turn. A round's figure is the middle one of its slices, because a single
 /// pause of the machine is a hundredth of a whole second.
 const SLICE: Duration = Duration::from_millis(250);
-/// Between two slices, so that what the one server still delivers does not slow the next.
-const PAUSE: Duration = Duration::from_millis(10);
 /// Most that the load's own lateness may be of what it measures, p99 of p99.
 pub(crate) const LATE_MAX: f64 = 0.5;
 
@@ -95,7 +92,7 @@ fn take_round(rate: f64, time: Duration, bench: &Bench<'_>, cores: &Cores) -> Re
             let (p99, late) = turn.run.p99_millis(rate, SLICE)?;
             turn.p99.push(p99);
             turn.late.push(late);
-            thread::sleep(PAUSE);
+            pause();
         }
     }
     Ok(turns)

@@ -1,6 +1,5 @@
 //! CPU time per request and throughput, in interleaved runs: on a core of its own, and with two workers on all cores.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -15,13 +14,8 @@ use super::limits::{
 use super::peers::{Peer, Setup};
 use super::progress::Progress;
 use super::report::Reading;
-use super::run::Run;
+use super::run::{Run, SLICE, pause};
 use super::{Bench, Scale};
-
-/// One server's time before the next has its turn. The speed of the machine changes within seconds.
-const SLICE: Duration = Duration::from_millis(100);
-/// Between two slices, so that what the one server still delivers does not slow the next.
-const PAUSE: Duration = Duration::from_millis(10);
 
 /// One setup in one round.
 #[derive(Debug, Clone)]
@@ -157,7 +151,7 @@ struct Running {
 impl Running {
     fn start(setup: Setup, bench: &Bench<'_>, cores: Option<&Cores>) -> Result<Self> {
         let run = Run::start(setup, bench, cores)?;
-        thread::sleep(PAUSE);
+        pause();
         Ok(Self {
             cpu_before: used(run.server.id())?,
             run,
@@ -170,7 +164,7 @@ impl Running {
         let started = Instant::now();
         self.answered += self.run.at_full_speed(SLICE)?;
         self.took += started.elapsed();
-        thread::sleep(PAUSE);
+        pause();
         Ok(())
     }
 

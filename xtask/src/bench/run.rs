@@ -1,5 +1,6 @@
 //! A server with its load and its receivers.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,7 +15,16 @@ use super::{Bench, CONNECTIONS};
 
 /// Connections of an open loop: more than ever wait at a time when nothing stands still.
 const OPEN_CONNECTIONS: usize = 128;
+/// One server's time before the next has its turn. The speed of the machine changes within seconds.
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
 const WARM_UP: Duration = Duration::from_millis(500);
+/// What a server still delivers after its last answer takes less.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Waits between the turns of two servers, so that what the one still delivers does not slow the other.
+pub(crate) fn pause() {
+    thread::sleep(PAUSE);
+}
 
 /// A running server that has answered some requests.
 #[derive(Debug)]

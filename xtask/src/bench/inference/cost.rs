@@ -10,6 +10,8 @@ use super::super::load::{Load, Until};
 use super::super::progress::Progress;
 use super::super::receivers::Receivers;
 use super::super::report::Reading;
+use super::super::run::{SLICE, pause};
+use super::super::server::Server;
 use super::super::{Bench, CONNECTIONS, Scale};
 use super::ask::{Ask, check};
 use super::proxy::{Proxy, start_provider};
@@ -21,7 +23,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Turn {
     /// CPU time of a call in microseconds, in the order of [`Ask::ALL`].
-    cpu_micros: [f64; 2],
+    cpu_micros: [f64; Ask::ALL.len()],
     signals: Option<Signals>,
 }
 
@@ -34,19 +36,17 @@ pub(super) fn measure(bench: &Bench<'_>, cores: &Cores) -> Result<Reading> {
         Scale::Quick => (3, Duration::from_secs(1)),
         Scale::Full => (5, Duration::from_secs(2)),
     };
-    let progress = Progress::start(rounds * 2);
+    let progress = Progress::start(rounds);
     progress.say(&format!(
-        "CPU per call of /v1/chat/completions ({rounds} rounds of {run:?}; proxy on core {}, load, provider and \
-         receiver on core {})",
+        "CPU per call of /v1/chat/completions ({rounds} rounds of {run:?} each, in turns of {SLICE:?}; proxy on core \
+         {}, load, provider and receiver on core {})",
         cores.server, cores.load
     ));
     let mut ratios = Ask::ALL.map(|_| Vec::new());
     let mut reading = Reading::default();
     for round in 1..=rounds {
-        progress.step(&format!("round {round}, {}", Proxy::Floor.name()));
-        let floor = turn(Proxy::Floor, bench, cores, run)?;
-        progress.step(&format!("round {round}, {}", Proxy::Service.name()));
-        let service = turn(Proxy::Service, bench, cores, run)?;
+        progress.step(&format!("round {round}"));
+        let [floor, service] = take_round(bench, cores, run)?;
         for (proxy, turn) in Proxy::ALL.iter().zip([&floor, &service]) {
             let [json, stream] = turn.cpu_micros;
             progress.say(&format!(
@@ -71,25 +71,99 @@ pub(super) fn measure(bench: &Bench<'_>, cores: &Cores) -> Result<Reading> {
     Ok(reading)
 }
 
-fn turn(proxy: Proxy, bench: &Bench<'_>, cores: &Cores, run: Duration) -> Result<Turn> {
-    let receivers = Receivers::start();
-    let target = &bench.target;
-    let provider = start_provider(target, Duration::ZERO)?;
-    let server = cores.start(&mut proxy.command(&[], target, provider.address, &receivers)?)?;
-    let mut requests = check(server.address, provider.address)?;
-    let mut cpu_micros = [0.0; 2];
-    for (ask, cpu_micros) in Ask::ALL.into_iter().zip(&mut cpu_micros) {
-        let mut load = Load::connect(server.address, CONNECTIONS)?.asking(ask.request());
-        requests += load.run(Until::Time(Instant::now() + WARM_UP))?;
-        let before = used(server.id())?;
-        let answered = load.run(Until::Time(Instant::now() + run))?;
-        let cpu = used(server.id())?.saturating_sub(before);
-        *cpu_micros = cpu.as_secs_f64() * 1e6 / answered as f64;
-        requests += answered;
+/// Both proxies at once, asked in turns.
+fn take_round(bench: &Bench<'_>, cores: &Cores, run: Duration) -> Result<[Turn; Proxy::ALL.len()]> {
+    let [floor, service] = Proxy::ALL;
+    let mut running = [
+        Running::start(floor, bench, cores)?,
+        Running::start(service, bench, cores)?,
+    ];
+    for ask in Ask::ALL {
+        for proxy in &mut running {
+            proxy.begin(ask)?;
+        }
+        for _ in 0..run.div_duration_f64(SLICE).ceil() as u32 {
+            for proxy in &mut running {
+                proxy.slice()?;
+            }
+        }
+        for proxy in &mut running {
+            proxy.settle(ask)?;
+        }
     }
-    let signals = match proxy {
-        Proxy::Floor => None,
-        Proxy::Service => Some(Signals::gather(requests, server, &receivers.otlp)?),
-    };
-    Ok(Turn { cpu_micros, signals })
+    let [floor, service] = running;
+    Ok([floor.end()?, service.end()?])
+}
+
+/// A proxy between its turns.
+#[derive(Debug)]
+struct Running {
+    proxy: Proxy,
+    receivers: Receivers,
+    _provider: Server,
+    server: Server,
+    load: Load,
+    /// Answered since the start, and since `cpu_before`.
+    requests: u64,
+    answered: u64,
+    cpu_before: Duration,
+    cpu_micros: [f64; Ask::ALL.len()],
+}
+
+impl Running {
+    fn start(proxy: Proxy, bench: &Bench<'_>, cores: &Cores) -> Result<Self> {
+        let receivers = Receivers::start();
+        let target = &bench.target;
+        let provider = start_provider(target, Duration::ZERO)?;
+        let server = cores.start(&mut proxy.command(&[], target, provider.address, &receivers)?)?;
+        Ok(Self {
+            requests: check(server.address, provider.address)?,
+            load: Load::connect(server.address, CONNECTIONS)?,
+            proxy,
+            receivers,
+            _provider: provider,
+            server,
+            answered: 0,
+            cpu_before: Duration::ZERO,
+            cpu_micros: [0.0; Ask::ALL.len()],
+        })
+    }
+
+    /// Turns to another kind of call.
+    fn begin(&mut self, ask: Ask) -> Result<()> {
+        self.load = Load::connect(self.server.address, CONNECTIONS)?.asking(ask.request());
+        self.requests += self.load.run(Until::Time(Instant::now() + WARM_UP))?;
+        pause();
+        self.answered = 0;
+        self.cpu_before = used(self.server.id())?;
+        Ok(())
+    }
+
+    fn slice(&mut self) -> Result<()> {
+        let answered = self.load.run(Until::Time(Instant::now() + SLICE))?;
+        self.requests += answered;
+        self.answered += answered;
+        pause();
+        Ok(())
+    }
+
+    /// Keeps what the calls since [`Self::begin`] took.
+    fn settle(&mut self, ask: Ask) -> Result<()> {
+        let cpu = used(self.server.id())?.saturating_sub(self.cpu_before);
+        if let Some(cpu_micros) = self.cpu_micros.get_mut(ask as usize) {
+            *cpu_micros = cpu.as_secs_f64() * 1e6 / self.answered as f64;
+        }
+        Ok(())
+    }
+
+    fn end(self) -> Result<Turn> {
+        let signals = match self.proxy {
+            Proxy::Floor => None,
+            Proxy::Service => Some(Signals::gather(self.requests, self.server, &self.receivers.otlp)?),
+        };
+        Ok(Turn {
+            cpu_micros: self.cpu_micros,
+            signals,
+        })
+    }
 }
