@@ -17,8 +17,6 @@ use crate::{Attempt, Discard, Failure, Observe, RetryPolicy, Sink};
 
 /// A batch that looks temporarily refused is suspected to be too large at this attempt.
 const SPLIT_SUSPECT_ATTEMPT: u32 = 3;
-/// Records of one turn from which on the next is expected to have some without being waited for.
-const STEADY_RECORDS: usize = 3;
 
 pub(crate) struct Worker<S, T> {
     shared: Arc<Shared>,
@@ -29,8 +27,6 @@ pub(crate) struct Worker<S, T> {
     observer: Option<Box<dyn Observe>>,
     random: SmallRng,
     backlog: VecDeque<Chunk>,
-    /// Records of the last turn.
-    sent_last: usize,
     /// Records that the queue had refused when the observer last saw the figures.
     refused_shown: u64,
     /// Whether the observer last saw a failed attempt.
@@ -69,7 +65,6 @@ impl<S: Sink, T: Time> Worker<S, T> {
             observer,
             random: SmallRng::from_os_rng(),
             backlog: VecDeque::new(),
-            sent_last: 0,
             refused_shown: 0,
             failure_shown: false,
         }
@@ -77,12 +72,14 @@ impl<S: Sink, T: Time> Worker<S, T> {
 
     /// Runs until the shutdown.
     pub(crate) fn run(mut self) {
+        let mut flushes_seen = 0;
         loop {
-            let flushes_seen = self.control.flushes_requested();
+            // First of all, or a record that came before the thread would be sent without company.
+            self.gather(flushes_seen);
+            flushes_seen = self.control.flushes_requested();
             if self.turn(flushes_seen) {
                 return;
             }
-            self.gather(flushes_seen);
         }
     }
 
@@ -94,13 +91,11 @@ impl<S: Sink, T: Time> Worker<S, T> {
         // it has.
         self.backlog.make_contiguous().sort_by_key(|chunk| chunk.opened);
         let settings = self.shared.settings;
-        self.sent_last = 0;
         while let Some(batch) = Batch::take(
             &mut self.backlog,
             settings.batch_max_bytes,
             settings.batch_max_records,
         ) {
-            self.sent_last += batch.len();
             self.deliver(batch);
         }
         self.control.flushes_done(flushes_seen);
@@ -109,28 +104,16 @@ impl<S: Sink, T: Time> Worker<S, T> {
 
     /// Sleeps until there is something to send and it has had company for `linger`.
     fn gather(&self, flushes_seen: u64) {
-        // While records keep coming none of them needs to wake the thread: there are some when it looks again.
-        if self.sent_last >= STEADY_RECORDS {
-            self.fill(flushes_seen);
-        }
-        if self.shared.queued_bytes() > 0 {
-            return;
-        }
         while self.shared.queued_bytes() == 0 && !self.control.hurried(flushes_seen) {
             self.shared.sleep(1, None);
         }
-        self.fill(flushes_seen);
-    }
-
-    /// Sleeps until a whole batch is queued, at most for `linger`.
-    fn fill(&self, flushes_seen: u64) {
-        let settings = self.shared.settings;
-        let deadline = Instant::now() + settings.linger;
-        while self.shared.queued_bytes() < settings.batch_bytes
+        let deadline = Instant::now() + self.shared.settings.linger;
+        while self.shared.queued_bytes() < self.shared.settings.batch_bytes
             && !self.control.hurried(flushes_seen)
             && Instant::now() < deadline
         {
-            self.shared.sleep(settings.batch_bytes, Some(deadline));
+            self.shared
+                .sleep(self.shared.settings.batch_bytes, Some(deadline));
         }
     }
 
