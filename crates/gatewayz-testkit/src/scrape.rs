@@ -51,14 +51,26 @@ impl Samples {
     #[track_caller]
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut found = self.matching(name, labels);
-        let value = found.next();
+        let value = found.next().map(|sample| sample.value);
         assert!(found.next().is_none(), "several series {name} have {labels:?}");
         value
     }
 
     /// Sum over every series with this name that has these labels among its own; 0 when none has.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.matching(name, labels).sum()
+        self.matching(name, labels).map(|sample| sample.value).sum()
+    }
+
+    /// The same sum for each value of the label `key`; a series without that label is left out.
+    pub fn sum_by(&self, key: &str, name: &str, labels: &[(&str, &str)]) -> BTreeMap<String, f64> {
+        let mut sums = BTreeMap::new();
+        for sample in self.matching(name, labels) {
+            let label = sample.labels.iter().find(|(own_key, _)| own_key == key);
+            if let Some((_, value)) = label {
+                *sums.entry(value.clone()).or_default() += sample.value;
+            }
+        }
+        sums
     }
 
     /// How many series have this name.
@@ -71,13 +83,12 @@ impl Samples {
         self.values.keys().map(String::as_str)
     }
 
-    fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
+    fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = &Sample> {
         self.values
             .get(name)
             .map_or(&[][..], Vec::as_slice)
             .iter()
             .filter(|sample| labels.iter().all(|wanted| sample.has(wanted)))
-            .map(|sample| sample.value)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether the signals agree: what was asked, and what arrived of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,19 +16,8 @@ use super::server::Server;
 /// Time for the last batch of a destination, which waits for company.
 const LAST_BATCH: Duration = Duration::from_secs(20);
 
-/// Why the server itself says that a line did not go to stdout, or a span to the collector.
-const REASONS: [&str; 7] = [
-    "shed",
-    "queue_full",
-    "rejected",
-    "retries_exhausted",
-    "partial_success",
-    "too_large",
-    "shutdown",
-];
-
 /// What became of the requests of one run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Facts {
     setup: Setup,
     requests: u64,
@@ -35,17 +25,17 @@ pub(crate) struct Facts {
     metric: Option<u64>,
     lines: u64,
     spans: u64,
-    /// What the server itself discarded.
+    /// What the server itself says it discarded.
     discarded: Discarded,
     /// Lines at Loki; `None` when none are pushed.
     pushed: Option<Pushed>,
 }
 
-/// In the order of [`REASONS`].
-#[derive(Debug, Clone, Copy, Default)]
+/// By the server's reason.
+#[derive(Debug, Clone, Default)]
 struct Discarded {
-    lines: [u64; REASONS.len()],
-    spans: [u64; REASONS.len()],
+    lines: BTreeMap<String, u64>,
+    spans: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -140,11 +130,14 @@ fn page(address: SocketAddr) -> Result<Samples> {
 impl Discarded {
     fn read(page: &Samples) -> Self {
         let count = |exporter: &str, records: &str| {
-            REASONS.map(|reason| {
-                let labels = [("exporter", exporter), ("reason", reason)];
-                let of = |when: &str| format!("telemetry_exporter_{when}_failed_{records}_total");
-                (page.sum(&of("enqueue"), &labels) + page.sum(&of("send"), &labels)) as u64
-            })
+            let mut counts = BTreeMap::new();
+            for when in ["enqueue", "send"] {
+                let failed = format!("telemetry_exporter_{when}_failed_{records}_total");
+                for (reason, count) in page.sum_by("reason", &failed, &[("exporter", exporter)]) {
+                    *counts.entry(reason).or_default() += count as u64;
+                }
+            }
+            counts
         };
         Self {
             lines: count("stdout", "log_records"),
@@ -153,9 +146,8 @@ impl Discarded {
     }
 }
 
-fn tell(discarded: &[u64; REASONS.len()], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let told = REASONS.iter().zip(discarded).filter(|(_, count)| **count > 0);
-    for (reason, count) in told {
+fn tell(discarded: &BTreeMap<String, u64>, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (reason, count) in discarded.iter().filter(|(_, count)| **count > 0) {
         write!(formatter, " ({count} more {reason})")?;
     }
     Ok(())
@@ -188,7 +180,7 @@ mod tests {
 
         assert_eq!(
             facts.to_string(),
-            "requests 10, metric 10, lines 1 (7 more shed) (2 more rejected), spans 7 (3 more queue_full): DO NOT AGREE"
+            "requests 10, metric 10, lines 1 (2 more rejected) (7 more shed), spans 7 (3 more queue_full): DO NOT AGREE"
         );
     }
 }

@@ -30,11 +30,11 @@ pub(crate) fn pause() {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) server: Server,
-    pub(crate) load: Load,
+    load: Load,
     receivers: Receivers,
     setup: Setup,
     /// Answered so far.
-    pub(crate) requests: u64,
+    requests: u64,
 }
 
 impl Run {
