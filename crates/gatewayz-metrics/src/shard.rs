@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 /// The shard of all threads that have none of their own.
 pub(crate) const SHARED: usize = 0;
 /// Most threads with a shard of their own: each costs memory in every family.
-const OWN_MAX: usize = 8;
+const OWN_MAX: usize = 16;
 
 thread_local! {
     static SHARD: Cell<usize> = const { Cell::new(SHARED) };
@@ -30,7 +30,7 @@ impl Drop for Claim {
 /// Gives the calling thread a part of every metric's storage to itself until it ends, which makes its updates cheap.
 ///
 /// For the few threads that update metrics all the time, such as a server's workers. There are as many parts as the
-/// machine has cores, at most 8; when all are taken, nothing changes.
+/// machine has cores, at most 16; when all are taken, the thread goes on sharing one part with all the others.
 pub fn claim_shard() {
     let _ = CLAIM.try_with(|claim| {
         let mut claim = claim.borrow_mut();
