@@ -18,8 +18,8 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Appends `text` escaped for a JSON string, without the quotes, and stops before `limit` bytes are passed.
 ///
 /// Besides what JSON demands, DEL, C1 controls, zero-width and bidirectional characters, line and paragraph
-/// separators, byte order marks and noncharacters are written `\uXXXX`: they can hide or reorder text in a
-/// terminal. Returns whether everything fitted.
+/// separators, byte order marks and noncharacters are written as `\u` and four digits: they can hide or reorder
+/// text in a terminal. Returns whether everything fitted.
 pub fn write_escaped(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     let bytes = text.as_bytes();
     if bytes.len() <= limit && is_plain(bytes) {
