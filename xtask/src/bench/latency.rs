@@ -10,15 +10,12 @@ use super::limits::{P99_BARE, P99_HALF};
 use super::peers::Peer;
 use super::progress::Progress;
 use super::report::Reading;
-use super::run::{Run, pause};
+use super::run::{Run, SLICE, pause};
 use super::{Bench, Scale};
 
 const PEERS: [Peer; 2] = [Peer::Bare, Peer::Service];
 /// The share of bare's highest rate at which is measured.
 const LOAD: f64 = 0.5;
-/// One server's time before the other has its turn. A round's figure is the middle one of its slices, because a single
-/// pause of the machine is a hundredth of a whole second.
-const SLICE: Duration = Duration::from_millis(250);
 /// Most that the load's own lateness may be of what it measures, p99 of p99.
 pub(crate) const LATE_MAX: f64 = 0.5;
 
