@@ -1,5 +1,6 @@
 //! The load: keep-alive connections on one thread, one request in flight on each; the next follows on its answer.
 
+mod readable;
 mod schedule;
 
 use std::borrow::Cow;
@@ -58,12 +59,6 @@ impl Load {
         })
     }
 
-    /// The connections, to be waited for until one can be read.
-    fn polled(&self) -> Vec<PollFd<'_>> {
-        let polled = |stream| PollFd::new(stream, PollFlags::IN);
-        self.streams.iter().map(polled).collect()
-    }
-
     /// Makes this request instead, head and body.
     pub(crate) fn asking(mut self, request: Vec<u8>) -> Self {
         self.requests = vec![Cow::Owned(request)];
@@ -102,7 +97,8 @@ impl Load {
     /// # Errors
     /// When an answer is not a 200, a connection ends, or nothing is answered for a while.
     pub(crate) fn latencies(&mut self, until: Until) -> Result<Vec<Duration>> {
-        let mut ready = self.polled();
+        let polled = |stream| PollFd::new(stream, PollFlags::IN);
+        let mut ready: Vec<PollFd<'_>> = self.streams.iter().map(polled).collect();
         let mut answers: Vec<Answer> = self.streams.iter().map(|_| Answer::default()).collect();
         let mut buffer = vec![0; READ_BYTES];
         let mut sent_at = vec![Instant::now(); self.streams.len()];
@@ -118,7 +114,7 @@ impl Load {
                 sent += 1;
             }
         }
-        let patience = time_out(PATIENCE);
+        let patience = timespec(PATIENCE);
         while (latencies.len() as u64) < sent {
             let count = poll(&mut ready, Some(&patience)).context("wait for answers")?;
             ensure!(count > 0, "wait for answers: none within {PATIENCE:?}");
@@ -154,7 +150,7 @@ fn read_some(mut stream: &TcpStream, buffer: &mut [u8], answer: &mut Answer) -> 
     }
 }
 
-fn time_out(time: Duration) -> Timespec {
+fn timespec(time: Duration) -> Timespec {
     Timespec {
         tv_sec: time.as_secs().cast_signed(),
         tv_nsec: time.subsec_nanos().into(),

@@ -5,11 +5,11 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use rustix::event::poll;
 use rustix::thread::set_current_timer_slack;
 
 use super::super::answer::Answer;
-use super::{Load, PATIENCE, READ_BYTES, read_some, time_out};
+use super::readable::Readable;
+use super::{Load, PATIENCE, READ_BYTES, read_some};
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ impl Load {
         // The system lets a sleep be 50 us longer otherwise, which is longer than most answers take.
         set_current_timer_slack(Some(NonZeroU64::MIN)).context("have short sleeps")?;
         let count = (per_second * time.as_secs_f64()) as u64;
+        let mut readable = Readable::among(&self.streams)?;
         let started = Instant::now();
         let due = |index: u64| started + Duration::from_secs_f64(index as f64 / per_second);
-        let mut ready = self.polled();
         let mut answers: Vec<Answer> = self.streams.iter().map(|_| Answer::default()).collect();
         let mut buffer = vec![0; READ_BYTES];
         let mut asked_for = vec![started; self.streams.len()];
@@ -65,20 +65,17 @@ impl Load {
                 true => due(sent).saturating_duration_since(Instant::now()),
                 false => PATIENCE,
             };
-            let readable = poll(&mut ready, Some(&time_out(pause))).context("wait for answers")?;
+            let places = readable.wait(pause)?;
             ensure!(
-                readable > 0 || awaits_time,
+                places.len() > 0 || awaits_time,
                 "wait for answers: none within {PATIENCE:?}"
             );
             waited &= free.is_empty();
-            let connections = ready.iter().zip(&mut answers).zip(&self.streams);
-            for (index, ((ready, answer), stream)) in connections.enumerate() {
-                if ready.revents().is_empty() || !read_some(stream, &mut buffer, answer)? {
-                    continue;
+            for place in places {
+                if read_some(&self.streams[place], &mut buffer, &mut answers[place])? {
+                    kept.latencies.push(asked_for[place].elapsed());
+                    free.push_back(place);
                 }
-                let asked_for = asked_for.get(index).copied().unwrap_or(started);
-                kept.latencies.push(asked_for.elapsed());
-                free.push_back(index);
             }
         }
         Ok(kept)
