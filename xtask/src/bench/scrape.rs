@@ -1,15 +1,13 @@
 //! What a scrape costs, and whether a request notices it.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
 
 use super::cores::{Cores, used};
-use super::judge::Measured;
+use super::judge::{Measured, median_and_spread};
 use super::latency::{LATE_MAX, half_of_bare};
 use super::limits::{Figure, P99_SCRAPED, SCRAPE_10K, SCRAPE_100K};
 use super::peers::{Peer, Setup};
@@ -19,9 +17,9 @@ use super::run::Run;
 use super::{Bench, Scale};
 
 const SCRAPES: usize = 11;
-/// Between two scrapes while requests are made; Prometheus leaves 15.
+/// Requests are made for this long without a scrape, then with one; Prometheus leaves 15 seconds. A round's p99 is the
+/// middle one of its turns, because a pause of the machine meets some of them only.
 const PERIOD: Duration = Duration::from_secs(1);
-const TICK: Duration = Duration::from_millis(20);
 
 /// Scrapes a server at rest, and one that answers requests.
 ///
@@ -78,25 +76,31 @@ fn at_rest(
 }
 
 fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> Result<()> {
-    let (rounds, time) = match bench.scale {
-        Scale::Quick => (3, Duration::from_secs(2)),
-        Scale::Full => (7, Duration::from_secs(4)),
+    let (rounds, pairs) = match bench.scale {
+        Scale::Quick => (3, 2),
+        Scale::Full => (7, 4),
     };
     let rate = half_of_bare(bench, cores)?;
-    let progress = Progress::start(rounds * 2);
+    let progress = Progress::start(rounds);
     progress.say(&format!(
-        "p99 at {rate:.0} requests/s without and with a scrape each second ({rounds} rounds of {time:?} each)"
+        "p99 at {rate:.0} requests/s without and with a scrape ({rounds} rounds of {pairs} times {PERIOD:?} each)"
     ));
     let setup = with(10_000);
     let mut run = Run::start_behind(setup, bench, cores)?;
+    let mut client = Client::connect(run.server.address).context("connect to the server")?;
     let mut ratios = Vec::new();
     for round in 1..=rounds {
-        progress.step(&format!("round {round}, without"));
-        let (without, late) = run.p99_millis(rate, time)?;
-        progress.step(&format!("round {round}, with"));
-        let (with, scrapes) = scraped(run.server.address, || run.p99_millis(rate, time))?;
+        progress.step(&format!("round {round}"));
+        let (mut without, mut with, mut late) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..pairs {
+            let (p99, lateness) = run.p99_millis(rate, PERIOD)?;
+            without.push(p99);
+            late.push(lateness);
+            with.push(scraped(&mut client, || run.p99_millis(rate, PERIOD))?);
+        }
+        let [without, with, late] = [without, with, late].map(|each| median_and_spread(each).0);
         progress.say(&format!(
-            "  round {round}  {without:>7.3} ms without, {with:>7.3} ms with {scrapes} scrapes"
+            "  round {round}  {without:>7.3} ms without, {with:>7.3} ms with (the load itself {late:.3} ms late)"
         ));
         if late > without * LATE_MAX {
             reading.noise = Some("the load did not keep its schedule".to_owned());
@@ -110,28 +114,18 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
     Ok(())
 }
 
-/// The p99 that `work` says, scraped meanwhile, and how often.
-fn scraped(address: SocketAddr, work: impl FnOnce() -> Result<(f64, f64)>) -> Result<(f64, usize)> {
-    let done = AtomicBool::new(false);
+/// The p99 that `work` says, scraped once in its midst.
+fn scraped(client: &mut Client, work: impl FnOnce() -> Result<(f64, f64)>) -> Result<f64> {
     thread::scope(|scope| {
-        let scraper = scope.spawn(|| -> Result<usize> {
-            let mut client = Client::connect(address).context("connect to the server")?;
-            let (started, mut count) = (Instant::now(), 0);
-            while !done.load(Ordering::Relaxed) {
-                if started.elapsed() >= PERIOD * count {
-                    scrape(&mut client)?;
-                    count += 1;
-                }
-                thread::sleep(TICK);
-            }
-            Ok(count as usize)
+        let scraper = scope.spawn(|| {
+            thread::sleep(PERIOD / 2);
+            scrape(client)
         });
         let p99 = work();
-        done.store(true, Ordering::Relaxed);
-        let scrapes = scraper
+        scraper
             .join()
             .map_err(|_| anyhow::anyhow!("scrape meanwhile"))??;
-        Ok((p99?.0, scrapes))
+        Ok(p99?.0)
     })
 }
 
