@@ -18,8 +18,9 @@ use super::{Bench, Scale};
 
 const SCRAPES: usize = 11;
 /// Requests are made for this long without a scrape, then with one; Prometheus leaves 15 seconds. A round's p99 is the
-/// middle one of its turns, because a pause of the machine meets some of them only.
-const PERIOD: Duration = Duration::from_secs(1);
+/// middle one of its turns. Most are too short to meet a pause of the machine, and long enough that the scrape itself
+/// takes less than a hundredth.
+const TURN: Duration = Duration::from_millis(200);
 
 /// Scrapes a server at rest, and one that answers requests.
 ///
@@ -77,13 +78,13 @@ fn at_rest(
 
 fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> Result<()> {
     let (rounds, pairs) = match bench.scale {
-        Scale::Quick => (3, 2),
-        Scale::Full => (7, 4),
+        Scale::Quick => (3, 5),
+        Scale::Full => (7, 15),
     };
     let rate = half_of_bare(bench, cores)?;
     let progress = Progress::start(rounds);
     progress.say(&format!(
-        "p99 at {rate:.0} requests/s without and with a scrape ({rounds} rounds of {pairs} times {PERIOD:?} each)"
+        "p99 at {rate:.0} requests/s without and with a scrape ({rounds} rounds of {pairs} turns of {TURN:?} each)"
     ));
     let setup = with(10_000);
     let mut run = Run::start_behind(setup, bench, cores)?;
@@ -93,10 +94,10 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
         progress.step(&format!("round {round}"));
         let (mut without, mut with, mut late) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..pairs {
-            let (p99, lateness) = run.p99_millis(rate, PERIOD)?;
+            let (p99, lateness) = run.p99_millis(rate, TURN)?;
             without.push(p99);
             late.push(lateness);
-            with.push(scraped(&mut client, || run.p99_millis(rate, PERIOD))?);
+            with.push(scraped(&mut client, || run.p99_millis(rate, TURN))?);
         }
         let [without, with, late] = [without, with, late].map(|each| median_and_spread(each).0);
         progress.say(&format!(
@@ -118,7 +119,7 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
 fn scraped(client: &mut Client, work: impl FnOnce() -> Result<(f64, f64)>) -> Result<f64> {
     thread::scope(|scope| {
         let scraper = scope.spawn(|| {
-            thread::sleep(PERIOD / 2);
+            thread::sleep(TURN / 2);
             scrape(client)
         });
         let p99 = work();
