@@ -10,7 +10,7 @@ use super::limits::{P99_BARE, P99_HALF};
 use super::peers::Peer;
 use super::progress::Progress;
 use super::report::Reading;
-use super::run::{Run, SLICE, pause};
+use super::run::{Run, SLICE};
 use super::{Bench, Scale};
 
 const PEERS: [Peer; 2] = [Peer::Bare, Peer::Service];
@@ -89,7 +89,7 @@ fn take_round(rate: f64, time: Duration, bench: &Bench<'_>, cores: &Cores) -> Re
             let (p99, late) = turn.run.p99_millis(rate, SLICE)?;
             turn.p99.push(p99);
             turn.late.push(late);
-            pause();
+            turn.run.rest();
         }
     }
     Ok(turns)

@@ -14,7 +14,7 @@ use super::limits::{
 use super::peers::{Peer, Setup};
 use super::progress::Progress;
 use super::report::Reading;
-use super::run::{Run, SLICE, pause};
+use super::run::{Run, SLICE};
 use super::{Bench, Scale};
 
 /// One setup in one round.
@@ -151,7 +151,7 @@ struct Running {
 impl Running {
     fn start(setup: Setup, bench: &Bench<'_>, cores: Option<&Cores>) -> Result<Self> {
         let run = Run::start(setup, bench, cores)?;
-        pause();
+        run.rest();
         Ok(Self {
             cpu_before: used(run.server.id())?,
             run,
@@ -164,7 +164,7 @@ impl Running {
         let started = Instant::now();
         self.answered += self.run.at_full_speed(SLICE)?;
         self.took += started.elapsed();
-        pause();
+        self.run.rest();
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Where the measured processes deliver to: receivers that count.
 
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use gatewayz_testkit::{loki, otlp};
@@ -8,6 +9,9 @@ use rustix::process::nice;
 
 /// Priority that gives way to everything else.
 pub(crate) const LOWEST: i32 = 19;
+
+/// Longest time between two batches that arrive one after the other.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// One of each kind.
 #[derive(Debug)]
@@ -46,5 +50,19 @@ impl Receivers {
             });
             start.join().map_err(|_| anyhow::anyhow!("start the receivers"))?
         })
+    }
+
+    /// Waits until nothing arrives any more; what is less than a batch and waits for company is left out.
+    pub(crate) fn wait_until_quiet(&self) {
+        let arrived = || (self.otlp.span_count(), self.loki.line_count());
+        let mut before = arrived();
+        loop {
+            thread::sleep(QUIET);
+            let now = arrived();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! A server with its load and its receivers.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -18,14 +17,6 @@ const OPEN_CONNECTIONS: usize = 128;
 /// One server's time before the next has its turn. The speed of the machine changes within seconds.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 const WARM_UP: Duration = Duration::from_millis(500);
-/// What a server still delivers after its last answer takes less.
-const PAUSE: Duration = Duration::from_millis(10);
-
-/// Waits between the turns of two servers, so that what the one still delivers does not slow the other.
-pub(crate) fn pause() {
-    thread::sleep(PAUSE);
-}
-
 /// A running server that has answered some requests.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -95,6 +86,11 @@ impl Run {
             quantile_millis(kept.latencies, 0.99)?,
             quantile_millis(kept.lateness, 0.99)?,
         ))
+    }
+
+    /// Waits until it has nothing more to deliver, so that another server has its turn alone.
+    pub(crate) fn rest(&self) {
+        self.receivers.wait_until_quiet();
     }
 
     /// Ends it and counts its signals.

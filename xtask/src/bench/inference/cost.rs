@@ -10,7 +10,7 @@ use super::super::load::{Load, Until};
 use super::super::progress::Progress;
 use super::super::receivers::Receivers;
 use super::super::report::Reading;
-use super::super::run::{SLICE, pause};
+use super::super::run::SLICE;
 use super::super::server::Server;
 use super::super::{Bench, CONNECTIONS, Scale};
 use super::ask::{Ask, check};
@@ -133,7 +133,7 @@ impl Running {
     fn begin(&mut self, ask: Ask) -> Result<()> {
         self.load = Load::connect(self.server.address, CONNECTIONS)?.asking(ask.request());
         self.requests += self.load.run(Until::Time(Instant::now() + WARM_UP))?;
-        pause();
+        self.receivers.wait_until_quiet();
         self.answered = 0;
         self.cpu_before = used(self.server.id())?;
         Ok(())
@@ -143,7 +143,7 @@ impl Running {
         let answered = self.load.run(Until::Time(Instant::now() + SLICE))?;
         self.requests += answered;
         self.answered += answered;
-        pause();
+        self.receivers.wait_until_quiet();
         Ok(())
     }
 
