@@ -1,7 +1,6 @@
 //! `LOG_FORMAT=bunyan`: lines for teams with bunyan tooling, through the same bounded stdout sink.
 
 use std::io;
-use std::time::SystemTime;
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_bunyan_formatter::{BunyanFormattingLayer, JsonStorageLayer};
@@ -10,7 +9,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::clock::unix_nanos;
+use crate::clock::unix_nanos_now;
 use crate::stdout::{Line, Lines};
 
 /// Layers that write each event as one bunyan record.
@@ -61,11 +60,10 @@ impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.lines.write_stdout(&Line {
             bytes,
-            unix_nanos: unix_nanos(SystemTime::now()),
+            unix_nanos: unix_nanos_now(),
             level: self.level,
             severity: crate::layer::severity(self.level, ""),
-            trace_id: None,
-            span_id: None,
+            ids: None,
         });
         Ok(bytes.len())
     }

@@ -3,33 +3,57 @@
 use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// `2026-11-22T07:03:04`.
 const DATE_TIME_LEN: usize = 19;
+/// `2026-11-22T07:03:04.005Z`.
+pub(crate) const TIMESTAMP_LEN: usize = 24;
 
 /// Nanoseconds since the Unix epoch; 0 for a clock before it.
 #[must_use]
 pub fn unix_nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since
-        .as_secs()
-        .saturating_mul(NANOS_PER_SECOND)
-        .saturating_add(u64::from(since.subsec_nanos()))
+    in_nanos(since.as_secs(), u64::from(since.subsec_nanos()))
+}
+
+/// The same of this moment, in half the instructions that `SystemTime::now` and a difference take.
+pub(crate) fn unix_nanos_now() -> u64 {
+    let now = clock_gettime(ClockId::Realtime);
+    in_nanos(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u64::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}
+
+fn in_nanos(seconds: u64, nanos: u64) -> u64 {
+    seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos)
 }
 
 /// Appends `2026-11-22T07:03:04.005Z`.
 pub fn write_timestamp(unix_nanos: u64, out: &mut Vec<u8>) {
-    thread_local!(static CACHED: Cell<(u64, [u8; DATE_TIME_LEN])> = const { Cell::new((u64::MAX, [b'0'; DATE_TIME_LEN])) });
-    let second = unix_nanos / NANOS_PER_SECOND;
-    let (cached_second, mut text) = CACHED.get();
-    if cached_second != second {
-        text = date_time(second);
-        CACHED.set((second, text));
+    out.extend_from_slice(&timestamp(unix_nanos));
+}
+
+/// `2026-11-22T07:03:04.005Z`.
+pub(crate) fn timestamp(unix_nanos: u64) -> [u8; TIMESTAMP_LEN] {
+    const EPOCH: [u8; TIMESTAMP_LEN] = *b"1970-01-01T00:00:00.000Z";
+    // When the second of the text began, and the text.
+    thread_local!(static CACHED: Cell<(u64, [u8; TIMESTAMP_LEN])> = const { Cell::new((0, EPOCH)) });
+    let (mut began, mut text) = CACHED.get();
+    if unix_nanos.wrapping_sub(began) >= NANOS_PER_SECOND {
+        let second = unix_nanos / NANOS_PER_SECOND;
+        began = second * NANOS_PER_SECOND;
+        text[..DATE_TIME_LEN].copy_from_slice(&date_time(second));
+        CACHED.set((began, text));
     }
-    let millis = (unix_nanos % NANOS_PER_SECOND / 1_000_000) as u16;
+    let millis = ((unix_nanos - began) / 1_000_000) as u16;
     let digit = |value: u16| b'0' + (value % 10) as u8;
-    out.extend_from_slice(&text);
-    out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
+    text[DATE_TIME_LEN + 1] = digit(millis / 100);
+    text[DATE_TIME_LEN + 2] = digit(millis / 10);
+    text[DATE_TIME_LEN + 3] = digit(millis);
+    text
 }
 
 fn date_time(second: u64) -> [u8; DATE_TIME_LEN] {

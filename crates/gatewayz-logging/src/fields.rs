@@ -74,17 +74,23 @@ impl Fields {
     }
 
     fn member(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
-        let key = Key::of(name);
-        if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&name) {
-            return;
+        if Key::with(name, |key| self.begin(key)) {
+            write(self);
+        }
+    }
+
+    /// Begins a member, unless it is not to be written.
+    fn begin(&mut self, key: &Key) -> bool {
+        if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&key.name) {
+            return false;
         }
         if self.room() < KEY_BYTES || key.bytes.is_empty() {
             self.truncated += 1;
-            return;
+            return false;
         }
-        self.names.push(name);
+        self.names.push(key.name);
         self.members.extend_from_slice(&key.bytes);
-        write(self);
+        true
     }
 
     fn text(&mut self, value: &dyn fmt::Display) {

@@ -20,12 +20,19 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Besides what JSON demands, DEL, C1 controls, zero-width and bidirectional characters, line and paragraph
 /// separators, byte order marks and noncharacters are written as `\u` and four digits: they can hide or reorder
 /// text in a terminal. Returns whether everything fitted.
+#[inline]
 pub fn write_escaped(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     let bytes = text.as_bytes();
     if bytes.len() <= limit && is_plain(bytes) {
         out.extend_from_slice(bytes);
         return true;
     }
+    write_by_character(text, limit, out)
+}
+
+/// Apart from the plain case, whose 40 instructions would be 60 with this one's registers to save.
+#[inline(never)]
+fn write_by_character(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     let end = out.len().saturating_add(limit);
     for character in text.chars() {
         let mut units = [0; 2];

@@ -1,7 +1,6 @@
 //! Names of fields as keys of a line, worked out once for each name and thread.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use crate::fields::{CLOSING_BYTES, KEY_BYTES, RESERVED};
 use crate::json::write_escaped;
@@ -16,7 +15,7 @@ const SLOTS: usize = 1 << 8;
 /// A field's name as it is written.
 #[derive(Debug)]
 pub(crate) struct Key {
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// `,"name":`; empty when the name is too long to be written.
     pub(crate) bytes: Box<[u8]>,
     /// Whether no line shows it.
@@ -46,22 +45,23 @@ impl Key {
         }
     }
 
-    /// The key of `name`.
-    pub(crate) fn of(name: &'static str) -> Rc<Self> {
-        thread_local!(static KNOWN: RefCell<Vec<Option<Rc<Key>>>> = const { RefCell::new(Vec::new()) });
+    /// Shows the key of `name` to `look`.
+    pub(crate) fn with<T>(name: &'static str, mut look: impl FnMut(&Self) -> T) -> T {
+        thread_local!(static KNOWN: RefCell<Vec<Option<Key>>> = const { RefCell::new(Vec::new()) });
         let known = KNOWN.try_with(|known| {
-            let mut known = known.borrow_mut();
+            let mut known = known.try_borrow_mut().ok()?;
             if known.is_empty() {
-                known.resize(SLOTS, None);
+                known.resize_with(SLOTS, || None);
             }
             let slot = &mut known[slot(name)];
-            match slot {
-                Some(key) if std::ptr::eq(key.name, name) => Rc::clone(key),
-                Some(_) | None => Rc::clone(slot.insert(Rc::new(Self::new(name)))),
-            }
+            let key = match slot {
+                Some(key) if std::ptr::eq(key.name, name) => key,
+                Some(_) | None => slot.insert(Self::new(name)),
+            };
+            Some(look(key))
         });
-        // A thread that ends knows none any more.
-        known.unwrap_or_else(|_| Rc::new(Self::new(name)))
+        // A thread that ends knows none any more, and one that looks at a key already gets the other worked out anew.
+        known.ok().flatten().unwrap_or_else(|| look(&Self::new(name)))
     }
 }
 

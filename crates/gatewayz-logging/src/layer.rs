@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use gatewayz_delivery::Severity;
 use tracing::field::Visit;
@@ -16,9 +15,10 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{Extensions, LookupSpan};
 
-use crate::clock::unix_nanos;
+use crate::clock::unix_nanos_now;
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Inherited, SpanFields};
+use crate::ids::SpanIds;
 use crate::json::EscapedText;
 use crate::level::LevelHandle;
 use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine};
@@ -36,10 +36,8 @@ pub(crate) const REQUEST_TARGET: &str = "gatewayz::request";
 /// What a line inherits from the spans around its event.
 #[derive(Debug, Default)]
 pub struct SpanFacts {
-    /// The trace.
-    pub trace_id: Option<[u8; 16]>,
-    /// The innermost span.
-    pub span_id: Option<[u8; 8]>,
+    /// Ids of the innermost span.
+    pub ids: Option<SpanIds>,
     /// Path of the request being served.
     pub endpoint: Option<Endpoint>,
     /// Its method.
@@ -130,7 +128,7 @@ impl LogLayer {
         method: &str,
         status_code: u16,
         request: &RequestLine<'_>,
-        ids: ([u8; 16], [u8; 8]),
+        ids: SpanIds,
     ) {
         if !self.levels.request_enabled(prepared.level) {
             return;
@@ -143,8 +141,7 @@ impl LogLayer {
             unix_nanos: request.unix_nanos,
             level: prepared.level,
             severity: severity(prepared.level, REQUEST_TARGET),
-            trace_id: Some(ids.0),
-            span_id: Some(ids.1),
+            ids: Some(ids),
         };
         self.write(
             line,
@@ -305,7 +302,7 @@ impl LogLayer {
         if normalized.is_some() && !self.levels.enabled(metadata) {
             return;
         }
-        let unix_nanos = unix_nanos(SystemTime::now());
+        let unix_nanos = unix_nanos_now();
         let suppressed = match &self.storms {
             Some(storms) if metadata.target() != AUDIT_TARGET => {
                 let callsite = match &normalized {
@@ -342,8 +339,7 @@ impl LogLayer {
             unix_nanos: event.unix_nanos,
             level: event.level,
             severity: severity(event.level, event.target),
-            trace_id: event.facts.trace_id,
-            span_id: event.facts.span_id,
+            ids: event.facts.ids,
         };
         self.write(
             line,

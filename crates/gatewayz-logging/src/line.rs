@@ -2,15 +2,19 @@
 
 use tracing::Level;
 
-use crate::clock::write_timestamp;
+use crate::clock::{TIMESTAMP_LEN, timestamp};
 use crate::endpoint::{ENDPOINT_MAX_CHARS, Endpoint};
 use crate::fields::{CLOSING_BYTES, Fields};
-use crate::hex::hex_digits;
+use crate::ids;
 use crate::json::write_escaped;
 use crate::layer::SpanFacts;
 
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
+
+const START: &[u8; START_BYTES] = b"{\"timestamp\":\"0000-00-00T00:00:00.000Z";
+const START_BYTES: usize = TIMESTAMP_AT + TIMESTAMP_LEN;
+const TIMESTAMP_AT: usize = 14;
 
 /// In the order of [`level_index`].
 const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
@@ -128,8 +132,7 @@ impl LineEncoder {
         after_endpoint.extend_from_slice(b"\",\"status_code\":");
         after_endpoint.extend_from_slice(itoa::Buffer::new().format(status_code).as_bytes());
         after_endpoint.extend_from_slice(b",\"duration_ms\":");
-        let mut end = b"\",\"message\":\"".to_vec();
-        end.extend_from_slice(message.as_bytes());
+        let mut end = message.as_bytes().to_vec();
         end.extend_from_slice(b"\",\"environment\":\"");
         end.extend_from_slice(&self.environment);
         if let Some(route) = route {
@@ -153,16 +156,13 @@ impl LineEncoder {
         request: &RequestLine<'_>,
         out: &mut Vec<u8>,
     ) {
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        write_timestamp(request.unix_nanos, out);
+        out.extend_from_slice(&start(request.unix_nanos));
         out.extend_from_slice(&prepared.before_endpoint);
         request.endpoint.write(out);
         out.extend_from_slice(&prepared.after_endpoint);
         write_millis(request.duration_nanos, out);
-        out.extend_from_slice(b",\"trace_id\":\"");
-        out.extend_from_slice(request.trace_id);
-        out.extend_from_slice(b"\",\"span_id\":\"");
-        out.extend_from_slice(request.span_id);
+        // A number has no quote at its end.
+        out.extend_from_slice(&ids::members(request.trace_id, request.span_id)[1..]);
         out.extend_from_slice(&prepared.end);
         if let Some(fields) = request.fields {
             out.extend_from_slice(fields);
@@ -179,8 +179,7 @@ impl LineEncoder {
 
     /// Appends one event's line with its line feed.
     pub(crate) fn write_event(&self, event: &EventLine<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"timestamp\":\"");
-        write_timestamp(event.unix_nanos, out);
+        out.extend_from_slice(&start(event.unix_nanos));
         out.extend_from_slice(&self.event_heads[level_index(event.level)]);
         if let Some(endpoint) = &event.facts.endpoint {
             out.extend_from_slice(b"\",\"endpoint\":\"");
@@ -190,15 +189,10 @@ impl LineEncoder {
             out.extend_from_slice(b"\",\"method\":\"");
             out.extend_from_slice(method.as_bytes());
         }
-        if let Some(trace_id) = &event.facts.trace_id {
-            out.extend_from_slice(b"\",\"trace_id\":\"");
-            out.extend_from_slice(&hex_digits::<16, 32>(trace_id));
+        match &event.facts.ids {
+            Some(ids) => out.extend_from_slice(&ids.members()),
+            None => out.extend_from_slice(b"\",\"message\":\""),
         }
-        if let Some(span_id) = &event.facts.span_id {
-            out.extend_from_slice(b"\",\"span_id\":\"");
-            out.extend_from_slice(&hex_digits::<8, 16>(span_id));
-        }
-        out.extend_from_slice(b"\",\"message\":\"");
         out.extend_from_slice(&event.fields.message);
         out.extend_from_slice(&self.event_environment);
         if let Some(route) = &event.facts.route {
@@ -235,6 +229,13 @@ pub(crate) struct EventLine<'a> {
     pub(crate) fields: &'a Fields,
     /// Events of the same callsite that were left out before this one.
     pub(crate) suppressed: u32,
+}
+
+/// A line up to its timestamp.
+fn start(unix_nanos: u64) -> [u8; START_BYTES] {
+    let mut start = *START;
+    start[TIMESTAMP_AT..].copy_from_slice(&timestamp(unix_nanos));
+    start
 }
 
 /// Appends milliseconds with three digits after the point.

@@ -45,9 +45,9 @@ pub(crate) fn write_event(event: &EventLine<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(members);
         out.push(b'}');
     }
-    if let Some(trace_id) = &event.facts.trace_id {
+    if let Some(ids) = &event.facts.ids {
         out.extend_from_slice(b" trace_id=");
-        out.extend_from_slice(&hex_digits::<16, 32>(trace_id));
+        out.extend_from_slice(&hex_digits::<16, 32>(&ids.trace_id));
     }
     out.push(b'\n');
 }

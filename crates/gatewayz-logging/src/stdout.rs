@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use gatewayz_delivery::{Attempt, Batch, Failure, Queue, Severity, Sink};
 use tracing::Level;
 
+use crate::ids::SpanIds;
 use crate::line::level_index;
 
 /// Pause before a write is tried again on a pipe that is set non-blocking by whoever shares it.
@@ -26,10 +27,8 @@ pub struct Line<'a> {
     pub level: Level,
     /// How much it matters when a queue fills.
     pub severity: Severity,
-    /// Trace it belongs to; `None` outside a span.
-    pub trace_id: Option<[u8; 16]>,
-    /// Span it belongs to; `None` outside a span.
-    pub span_id: Option<[u8; 8]>,
+    /// The span it belongs to; `None` outside a span.
+    pub ids: Option<SpanIds>,
 }
 
 /// Takes finished lines. Called on request threads: it must neither block nor fail.

@@ -1,6 +1,6 @@
 //! Where a log line finds its ids and its request.
 
-use gatewayz_logging::{FactSource, LogLayer, SpanFacts};
+use gatewayz_logging::{FactSource, LogLayer, SpanFacts, SpanIds};
 use gatewayz_tracing::{Around, Events, FieldValue, ServerSpan, SpanIdentity, SpanState, current_request};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata};
@@ -51,8 +51,8 @@ impl Events for LogEvents {
 }
 
 fn add_span(state: &SpanState, facts: &mut SpanFacts) {
-    if facts.trace_id.is_none() {
-        add_ids(state.identity(), facts);
+    if facts.ids.is_none() {
+        facts.ids = Some(ids_of(state.identity()));
     }
     if facts.endpoint.is_none()
         && let Some(request) = state.request()
@@ -63,14 +63,16 @@ fn add_span(state: &SpanState, facts: &mut SpanFacts) {
 
 fn of_thread(facts: &mut SpanFacts) {
     if let Some(request) = current_request() {
-        add_ids(request.identity(), facts);
+        facts.ids = Some(ids_of(request.identity()));
         add_request(&request, facts);
     }
 }
 
-fn add_ids(identity: &SpanIdentity, facts: &mut SpanFacts) {
-    facts.trace_id = Some(identity.context.trace_id.to_bytes());
-    facts.span_id = Some(identity.context.span_id.to_bytes());
+pub(crate) fn ids_of(identity: &SpanIdentity) -> SpanIds {
+    SpanIds {
+        trace_id: identity.context.trace_id.to_bytes(),
+        span_id: identity.context.span_id.to_bytes(),
+    }
 }
 
 fn add_request(request: &ServerSpan, facts: &mut SpanFacts) {

@@ -15,8 +15,8 @@ impl LineSink for LokiLines {
             gatewayz_loki::record::write(
                 line.unix_nanos,
                 line.level.as_str(),
-                line.trace_id,
-                line.span_id,
+                line.ids.map(|ids| ids.trace_id),
+                line.ids.map(|ids| ids.span_id),
                 line.bytes,
                 out,
             );

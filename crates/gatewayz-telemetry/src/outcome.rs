@@ -1,7 +1,5 @@
 //! The one value from which a request's metric, log line and span are made.
 
-use std::time::Duration;
-
 /// How one request ended, known once, at its last byte, its abort or its panic.
 #[derive(Debug, Clone)]
 pub struct RequestOutcome<'a> {
@@ -11,8 +9,8 @@ pub struct RequestOutcome<'a> {
     pub route: Option<&'a str>,
     /// Status that was answered; 499 when the client left first, 500 when the body broke off.
     pub status_code: u16,
-    /// From the first byte of the head to the last byte of the body.
-    pub duration: Duration,
+    /// From the first byte of the head to the last byte of the body, in nanoseconds.
+    pub duration_nanos: u64,
     /// When it ended, in nanoseconds since the Unix epoch.
     pub end_unix_nanos: u64,
     /// Length of the request's body.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use divan::{Bencher, black_box};
 use gatewayz_delivery::{Attempt, Batch, Delivery, QueueSettings, RetryPolicy, Sink};
 use gatewayz_tracing::sampler::Sampler;
-use gatewayz_tracing::{Around, Events, PreparedServerSpan, SpanEnd, SpanSubscriber, Tracer, w3c};
+use gatewayz_tracing::{Around, Events, Moment, PreparedServerSpan, SpanEnd, SpanSubscriber, Tracer, w3c};
 use tracing::Event;
 
 const START_NANOS: u64 = 1_790_000_000_123_456_789;
@@ -50,7 +50,7 @@ fn server_span(bencher: Bencher<'_, '_>) {
     };
 
     bencher.bench_local(|| {
-        let span = tracer.server_span(None, Instant::now(), ());
+        let span = tracer.server_span(None, Moment::now(), ());
         span.end(&tracer, &prepared, black_box(&end));
     });
 }
@@ -83,7 +83,7 @@ fn local_span(bencher: Bencher<'_, '_>) {
 fn server_span_unexported(bencher: Bencher<'_, '_>) {
     let tracer = Tracer::new(Sampler::default(), 1_000, None);
 
-    bencher.bench_local(|| tracer.server_span(None, Instant::now(), ()));
+    bencher.bench_local(|| tracer.server_span(None, Moment::now(), ()));
 }
 
 #[divan::bench]

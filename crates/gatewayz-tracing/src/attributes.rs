@@ -1,4 +1,4 @@
-//! A span's fields: encoded once as attributes for the export, and readable for the lines inside the span.
+//! A span's fields: attributes of the export, and readable for the lines inside the span.
 
 use std::fmt::Debug;
 
@@ -6,9 +6,7 @@ use tracing::field::{Field, Visit};
 
 use crate::encode::{self, ATTRIBUTES_MAX};
 
-/// Room for a handful of attributes: growing from nothing would copy them several times.
-const FIRST_BYTES: usize = 256;
-/// Most bytes of a buffer that a closed span leaves to the next one.
+/// Most bytes of text that a closed span leaves room for to the next one.
 const KEPT_BYTES: usize = 4096;
 
 /// The value of a span's field.
@@ -26,19 +24,18 @@ pub enum FieldValue<'a> {
     Text(&'a str),
 }
 
-/// Attributes in their encoded form, bounded in number; of one name there is the latest.
+/// Attributes, bounded in number; of one name there is the latest.
 #[derive(Debug, Default)]
 pub(crate) struct Attributes {
-    bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// The texts among the values, one behind the other.
+    texts: String,
     dropped: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     name: &'static str,
-    /// Where it begins; it ends where the next one begins.
-    start: usize,
     value: Stored,
 }
 
@@ -48,150 +45,126 @@ enum Stored {
     Unsigned(u64),
     Flag(bool),
     Number(f64),
-    /// So many of its last bytes.
-    Text(usize),
+    /// From here to there in the texts.
+    Text(usize, usize),
 }
 
 impl Attributes {
-    pub(crate) fn integer(&mut self, name: &'static str, value: i64) {
-        self.add(name, Stored::Integer(value), |out| {
-            encode::integer_attribute(name, value, out);
-        });
-    }
-
-    pub(crate) fn unsigned(&mut self, name: &'static str, value: u64) {
-        match i64::try_from(value) {
-            Ok(value) => self.integer(name, value),
-            Err(_) => self.add(name, Stored::Unsigned(value), |out| {
-                encode::text_attribute(name, itoa::Buffer::new().format(value), out);
-            }),
-        }
-    }
-
-    pub(crate) fn flag(&mut self, name: &'static str, value: bool) {
-        self.add(name, Stored::Flag(value), |out| {
-            encode::flag_attribute(name, value, out);
-        });
-    }
-
-    pub(crate) fn number(&mut self, name: &'static str, value: f64) {
-        self.add(name, Stored::Number(value), |out| {
-            encode::number_attribute(name, value, out);
-        });
-    }
-
-    pub(crate) fn text(&mut self, name: &'static str, value: &str) {
-        let value = encode::cut(value);
-        self.add(name, Stored::Text(value.len()), |out| {
-            encode::text_attribute(name, value, out);
-        });
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn add(&mut self, name: &'static str, value: Stored, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn add(&mut self, name: &'static str, value: FieldValue<'_>) {
         self.remove(name);
         if self.entries.len() >= ATTRIBUTES_MAX as usize {
             self.dropped += 1;
             encode::count_truncated();
             return;
         }
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_BYTES);
-        }
-        let start = self.bytes.len();
-        self.entries.push(Entry { name, start, value });
-        write(&mut self.bytes);
+        let value = match value {
+            FieldValue::Integer(value) => Stored::Integer(value),
+            FieldValue::Unsigned(value) => match i64::try_from(value) {
+                Ok(value) => Stored::Integer(value),
+                Err(_) => Stored::Unsigned(value),
+            },
+            FieldValue::Flag(value) => Stored::Flag(value),
+            FieldValue::Number(value) => Stored::Number(value),
+            FieldValue::Text(value) => {
+                let start = self.texts.len();
+                self.texts.push_str(encode::cut(value));
+                Stored::Text(start, self.texts.len())
+            }
+        };
+        self.entries.push(Entry { name, value });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     fn remove(&mut self, name: &str) {
         let Some(index) = self.entries.iter().position(|entry| entry.name == name) else {
             return;
         };
-        let end = self.end(index);
-        let gone = self.entries.remove(index);
-        self.bytes.drain(gone.start..end);
+        let Stored::Text(gone_start, gone_end) = self.entries.remove(index).value else {
+            return;
+        };
+        self.texts.drain(gone_start..gone_end);
         for entry in self.entries.iter_mut().skip(index) {
-            entry.start -= end - gone.start;
+            if let Stored::Text(start, end) = &mut entry.value {
+                *start -= gone_end - gone_start;
+                *end -= gone_end - gone_start;
+            }
         }
-    }
-
-    fn end(&self, index: usize) -> usize {
-        self.entries
-            .get(index + 1)
-            .map_or(self.bytes.len(), |next| next.start)
     }
 
     /// Takes over those of `later`, which replace earlier ones.
     pub(crate) fn append(&mut self, later: &Self) {
-        for (index, entry) in later.entries.iter().enumerate() {
-            let bytes = later.bytes.get(entry.start..later.end(index)).unwrap_or_default();
-            self.add(entry.name, entry.value, |out| out.extend_from_slice(bytes));
-        }
+        later.each(&mut |name, value| self.add(name, value));
         self.dropped += later.dropped;
     }
 
     /// Shows each field to `look`, in the order in which they were recorded.
     pub(crate) fn each(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
-        for (index, entry) in self.entries.iter().enumerate() {
-            let value = match entry.value {
-                Stored::Integer(value) => FieldValue::Integer(value),
-                Stored::Unsigned(value) => FieldValue::Unsigned(value),
-                Stored::Flag(value) => FieldValue::Flag(value),
-                Stored::Number(value) => FieldValue::Number(value),
-                Stored::Text(length) => {
-                    let end = self.end(index);
-                    let text = self.bytes.get(end.saturating_sub(length)..end);
-                    FieldValue::Text(
-                        text.and_then(|text| str::from_utf8(text).ok())
-                            .unwrap_or_default(),
-                    )
-                }
-            };
-            look(entry.name, value);
+        for entry in &self.entries {
+            look(entry.name, self.value(entry.value));
+        }
+    }
+
+    fn value(&self, stored: Stored) -> FieldValue<'_> {
+        match stored {
+            Stored::Integer(value) => FieldValue::Integer(value),
+            Stored::Unsigned(value) => FieldValue::Unsigned(value),
+            Stored::Flag(value) => FieldValue::Flag(value),
+            Stored::Number(value) => FieldValue::Number(value),
+            Stored::Text(start, end) => FieldValue::Text(self.texts.get(start..end).unwrap_or_default()),
         }
     }
 
     /// Empties it; a buffer of ordinary length stays.
     pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
+        self.texts.clear();
+        self.texts.shrink_to(KEPT_BYTES);
         self.entries.clear();
         self.dropped = 0;
     }
 
     /// Appends them to an encoded span.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes);
+        for Entry { name, value } in &self.entries {
+            match self.value(*value) {
+                FieldValue::Integer(value) => encode::integer_attribute(name, value, out),
+                FieldValue::Unsigned(value) => {
+                    encode::text_attribute(name, itoa::Buffer::new().format(value), out);
+                }
+                FieldValue::Flag(value) => encode::flag_attribute(name, value, out),
+                FieldValue::Number(value) => encode::number_attribute(name, value, out),
+                FieldValue::Text(value) => encode::text_attribute(name, value, out),
+            }
+        }
         encode::dropped_attributes(self.dropped, out);
     }
 }
 
 impl Visit for Attributes {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.integer(field.name(), value);
+        self.add(field.name(), FieldValue::Integer(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.unsigned(field.name(), value);
+        self.add(field.name(), FieldValue::Unsigned(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.flag(field.name(), value);
+        self.add(field.name(), FieldValue::Flag(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.number(field.name(), value);
+        self.add(field.name(), FieldValue::Number(value));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field.name(), value);
+        self.add(field.name(), FieldValue::Text(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.text(field.name(), &format!("{value:?}"));
+        self.add(field.name(), FieldValue::Text(&format!("{value:?}")));
     }
 }
 
@@ -205,15 +178,21 @@ mod tests {
         shown
     }
 
+    fn encoded(attributes: &Attributes) -> Vec<u8> {
+        let mut out = Vec::new();
+        attributes.write(&mut out);
+        out
+    }
+
     #[test]
     fn a_field_recorded_again_has_its_latest_value_and_no_other() {
         let mut attributes = Attributes::default();
-        attributes.text("state", "open");
-        attributes.integer("order", 7);
-        attributes.flag("paid", false);
+        attributes.add("state", FieldValue::Text("open"));
+        attributes.add("order", FieldValue::Integer(7));
+        attributes.add("paid", FieldValue::Flag(false));
         let mut later = Attributes::default();
-        later.text("state", "closed and gone");
-        later.unsigned("order", u64::MAX);
+        later.add("state", FieldValue::Text("closed and gone"));
+        later.add("order", FieldValue::Unsigned(u64::MAX));
 
         attributes.append(&later);
 
@@ -226,10 +205,10 @@ mod tests {
             ]
         );
         let mut once = Attributes::default();
-        once.flag("paid", false);
-        once.text("state", "closed and gone");
-        once.unsigned("order", u64::MAX);
-        assert_eq!(attributes.bytes, once.bytes);
+        once.add("paid", FieldValue::Flag(false));
+        once.add("state", FieldValue::Text("closed and gone"));
+        once.add("order", FieldValue::Unsigned(u64::MAX));
+        assert_eq!(encoded(&attributes), encoded(&once));
     }
 
     #[test]
@@ -238,14 +217,16 @@ mod tests {
         let mut attributes = Attributes::default();
         for index in 0..ATTRIBUTES_MAX {
             let name: &'static str = Box::leak(format!("n{index}").into_boxed_str());
-            attributes.integer(name, i64::from(index));
+            attributes.add(name, FieldValue::Integer(i64::from(index)));
         }
-        let full = attributes.bytes.len();
 
         for name in NAMES {
-            attributes.number(name, 0.5);
+            attributes.add(name, FieldValue::Number(0.5));
         }
 
-        assert_eq!((attributes.bytes.len(), attributes.dropped), (full, 3));
+        assert_eq!(
+            (attributes.entries.len(), attributes.dropped),
+            (ATTRIBUTES_MAX as usize, 3)
+        );
     }
 }

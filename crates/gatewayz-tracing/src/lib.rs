@@ -2,6 +2,7 @@
 
 mod api;
 mod attributes;
+mod clock;
 mod current;
 pub mod encode;
 pub mod id;
@@ -13,14 +14,13 @@ mod server_span;
 mod spans;
 mod tracer;
 pub mod w3c;
-mod wall_clock;
 
 pub use api::otel_context;
 pub use attributes::FieldValue;
+pub use clock::Moment;
 pub use current::{RequestSubscriber, context_of, current_context, current_request, in_request};
 pub use layer::{SpanLayer, SpanState};
 pub use local_span::LocalSpan;
 pub use server_span::{Exception, PreparedServerSpan, ServerSpan, SpanEnd};
 pub use spans::{Around, Events, SpanSubscriber};
 pub use tracer::{SpanIdentity, Tracer};
-pub use wall_clock::wall_nanos;

@@ -2,17 +2,16 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
 
 use opentelemetry::trace::SpanKind;
 use tracing::field::{Field, Visit};
 
 use crate::attributes::Attributes;
+use crate::clock::Moment;
 use crate::current::current_request;
 use crate::encode::{self, StatusCode};
 use crate::server_span::ServerSpan;
 use crate::tracer::{SpanIdentity, Tracer};
-use crate::wall_clock::wall_nanos;
 
 /// A span that ends when its `tracing` span closes.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub struct LocalSpan {
     identity: SpanIdentity,
     /// The request it belongs to; `None` outside of requests.
     request: Option<Arc<ServerSpan>>,
-    started: Instant,
+    started: Moment,
     start_unix_nanos: u64,
     said: Said,
 }
@@ -59,7 +58,7 @@ impl Position {
                 request: Some(request),
             },
             None => Self {
-                identity: tracer.identify(None, Instant::now()),
+                identity: tracer.identify(None, Moment::now()),
                 request: None,
             },
         }
@@ -68,12 +67,12 @@ impl Position {
 
 impl LocalSpan {
     pub(crate) fn new(position: Position) -> Self {
-        let started = Instant::now();
+        let started = Moment::now();
         Self {
             identity: position.identity,
             request: position.request,
             started,
-            start_unix_nanos: wall_nanos(started),
+            start_unix_nanos: started.unix_nanos(),
             said: Said::default(),
         }
     }
@@ -82,8 +81,8 @@ impl LocalSpan {
     pub(crate) fn renew(&mut self, position: Position) {
         self.identity = position.identity;
         self.request = position.request;
-        self.started = Instant::now();
-        self.start_unix_nanos = wall_nanos(self.started);
+        self.started = Moment::now();
+        self.start_unix_nanos = self.started.unix_nanos();
     }
 
     /// Lets go of what the span held, except for its buffers.
@@ -111,7 +110,7 @@ impl LocalSpan {
     }
 
     pub(crate) fn export(&self, tracer: &Tracer, name: &str) {
-        let took = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let took = Moment::now().nanos_since(self.started);
         let end = self.start_unix_nanos.saturating_add(took);
         tracer.export(&self.identity, self.start_unix_nanos, end, |out| {
             let said = &self.said;

@@ -2,10 +2,11 @@
 
 use std::num::ParseFloatError;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry::trace::TraceId;
 
+use crate::clock::Moment;
 use crate::w3c::TraceContext;
 
 /// A sampler of OTEL_TRACES_SAMPLER.
@@ -76,7 +77,7 @@ impl Sampler {
         parent: Option<&TraceContext>,
         trace_id: TraceId,
         limit: &IncomingLimit,
-        now: Instant,
+        now: Moment,
     ) -> bool {
         let caller_decides = matches!((self, parent), (Self::ParentBased(_), Some(_)));
         self.sample(parent, trace_id) && (!caller_decides || limit.admit(now))
@@ -171,7 +172,7 @@ pub enum SamplerError {
 /// `per_second * (t + 1)` pass. Never blocks and never reads a clock.
 #[derive(Debug)]
 pub struct IncomingLimit {
-    origin: Instant,
+    origin: Moment,
     /// Time that one trace uses up, in nanoseconds. `None` lets nothing pass.
     interval: Option<u64>,
     /// Time that the bucket holds when full, in nanoseconds.
@@ -183,7 +184,7 @@ pub struct IncomingLimit {
 
 impl IncomingLimit {
     /// `per_second` of 0 lets nothing pass.
-    pub fn new(per_second: u32, now: Instant) -> Self {
+    pub fn new(per_second: u32, now: Moment) -> Self {
         // Rounded up, so that rounding never raises the limit.
         let interval = (per_second > 0).then(|| NANOS_PER_SECOND.div_ceil(u64::from(per_second)));
         Self {
@@ -198,9 +199,8 @@ impl IncomingLimit {
     /// Takes one from the bucket; false, and counted, when it is empty.
     ///
     /// An earlier `now` than before is allowed and refills nothing.
-    pub fn admit(&self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.origin);
-        let now = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+    pub fn admit(&self, now: Moment) -> bool {
+        let now = now.nanos_since(self.origin);
         let admitted = self.interval.is_some_and(|interval| {
             let take = |full_at: u64| {
                 let full_at = full_at.max(now).saturating_add(interval);

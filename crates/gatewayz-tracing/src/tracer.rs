@@ -1,7 +1,6 @@
 //! Who a new span is: its ids, its parent, and whether it is kept.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use gatewayz_delivery::{Queue, Severity};
 use opentelemetry::trace::SpanId;
@@ -9,6 +8,7 @@ use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use crate::api;
+use crate::clock::Moment;
 use crate::encode;
 use crate::id::{new_span_id, new_trace_id};
 use crate::layer::SpanLayer;
@@ -59,7 +59,7 @@ impl Tracer {
     /// `export` queue there are ids and sampling decisions, and nothing leaves the process.
     #[must_use]
     pub fn new(sampler: Sampler, incoming_per_second: u32, export: Option<Queue>) -> Self {
-        let incoming = IncomingLimit::new(incoming_per_second, Instant::now());
+        let incoming = IncomingLimit::new(incoming_per_second, Moment::now());
         Self(Arc::new(Inner {
             sampler,
             incoming,
@@ -103,14 +103,14 @@ impl Tracer {
     pub fn server_span<A>(
         &self,
         parent: Option<TraceContext>,
-        now: Instant,
+        now: Moment,
         attachment: A,
     ) -> Arc<ServerSpan<A>> {
         ServerSpan::new(self.identify(parent, now), attachment)
     }
 
     /// The identity of a span below a remote `parent`, or of the first span of a new trace.
-    pub(crate) fn identify(&self, parent: Option<TraceContext>, now: Instant) -> SpanIdentity {
+    pub(crate) fn identify(&self, parent: Option<TraceContext>, now: Moment) -> SpanIdentity {
         let Some(parent) = parent else {
             let trace_id = new_trace_id();
             let sampled = self.0.sampler.sample(None, trace_id);

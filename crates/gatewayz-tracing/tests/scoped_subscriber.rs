@@ -1,10 +1,9 @@
 //! A subscriber that some library puts in force for a while must not break the requests of the process.
 
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
 
 use gatewayz_tracing::sampler::Sampler;
-use gatewayz_tracing::{RequestSubscriber, ServerSpan, Tracer, current_context, in_request};
+use gatewayz_tracing::{Moment, RequestSubscriber, ServerSpan, Tracer, current_context, in_request};
 use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -13,7 +12,7 @@ fn the_current_span_of_a_request_can_be_asked_for_while_another_thread_has_its_o
     let tracer = Tracer::new(Sampler::default(), 1_000, None);
     let layered = tracing_subscriber::registry().with(tracer.layer());
     tracing::subscriber::set_global_default(RequestSubscriber::new(layered)).unwrap();
-    let span: Arc<ServerSpan<()>> = tracer.server_span(None, Instant::now(), ());
+    let span: Arc<ServerSpan<()>> = tracer.server_span(None, Moment::now(), ());
     let context = span.identity().context.clone();
     let mut current: Option<Arc<ServerSpan>> = Some(span);
 

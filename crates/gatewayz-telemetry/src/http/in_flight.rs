@@ -2,19 +2,19 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix_web::HttpRequest;
 use actix_web::dev::{Path, Url};
 use actix_web::http::header::HeaderValue;
 use gatewayz_logging::{LogLayer, RequestLine, hex_digits};
 use gatewayz_metrics::{Exemplar, Registry};
-use gatewayz_tracing::{Exception as SpanException, ServerSpan, SpanEnd, Tracer};
+use gatewayz_tracing::{Exception as SpanException, Moment, ServerSpan, SpanEnd, Tracer};
 
 use super::handles::MethodHandles;
 use super::head::RequestHead;
 use super::payload::CountedPayload;
 use super::worker::{InFlightCounts, Worker};
+use crate::facts::ids_of;
 use crate::outcome::{Exception, RequestOutcome};
 
 /// Status of a request whose client left before the last byte.
@@ -41,7 +41,7 @@ pub(crate) struct InFlight {
     /// The same span, lent to the thread while the request is polled.
     pub(crate) current: Option<Arc<ServerSpan>>,
     trace_id_hex: [u8; 32],
-    started: Instant,
+    started: Moment,
     start_unix_nanos: u64,
     payload: CountedPayload,
     /// The caller's request id; the trace id stands in for it.
@@ -56,7 +56,7 @@ impl InFlight {
         worker: Rc<Worker>,
         handles: Rc<MethodHandles>,
         span: Arc<ServerSpan<RequestHead>>,
-        started: Instant,
+        started: Moment,
         start_unix_nanos: u64,
         payload: CountedPayload,
         request_id: Option<HeaderValue>,
@@ -118,33 +118,31 @@ impl InFlight {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        let duration = self.started.elapsed();
-        let duration_nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let duration_nanos = Moment::now().nanos_since(self.started);
         let handles = self.answered.as_ref().unwrap_or(&self.handles);
         let outcome = RequestOutcome {
             method: handles.method,
             route: handles.template.as_deref(),
             status_code,
-            duration,
+            duration_nanos,
             end_unix_nanos: self.start_unix_nanos.saturating_add(duration_nanos),
             bytes_in: self.payload.bytes(),
             bytes_out: self.bytes_out,
             exception,
         };
-        self.record(&outcome, handles, duration_nanos);
+        self.record(&outcome, handles);
         self.worker.ended();
     }
 
-    fn record(&self, outcome: &RequestOutcome<'_>, handles: &MethodHandles, duration_nanos: u64) {
+    fn record(&self, outcome: &RequestOutcome<'_>, handles: &MethodHandles) {
         let recorder = &*self.worker.recorder;
         let prepared = handles.prepared(outcome.status_code, recorder);
         let identity = self.span.identity();
-        let trace_id = identity.context.trace_id.to_bytes();
-        let span_id = identity.context.span_id.to_bytes();
+        let ids = ids_of(identity);
 
         let exemplar = identity.is_sampled().then_some(Exemplar {
-            trace_id,
-            span_id: Some(span_id),
+            trace_id: ids.trace_id,
+            span_id: Some(ids.span_id),
             timestamp_nanos: outcome.end_unix_nanos,
         });
         if let Some(in_progress) = &self.handles.in_progress {
@@ -154,7 +152,7 @@ impl InFlight {
             requests.increment();
         }
         if let Some(duration) = &prepared.duration {
-            duration.observe(duration_nanos, exemplar);
+            duration.observe(outcome.duration_nanos, exemplar);
         }
         if let Some(request_size) = &handles.request_size {
             request_size.observe(outcome.bytes_in, None);
@@ -172,22 +170,18 @@ impl InFlight {
         let endpoint = &head.endpoint;
         let line = RequestLine {
             unix_nanos: outcome.end_unix_nanos,
-            duration_nanos,
+            duration_nanos: outcome.duration_nanos,
             endpoint,
             trace_id: &self.trace_id_hex,
-            span_id: &hex_digits(&span_id),
+            span_id: &hex_digits(&ids.span_id),
             exception: outcome
                 .exception
                 .map(|exception| (exception.kind.as_str(), exception.message.as_str())),
             fields: head.fields.get().map(|fields| &**fields),
         };
-        recorder.log.write_request(
-            &prepared.line,
-            outcome.method,
-            outcome.status_code,
-            &line,
-            (trace_id, span_id),
-        );
+        recorder
+            .log
+            .write_request(&prepared.line, outcome.method, outcome.status_code, &line, ids);
 
         let end = SpanEnd {
             start_unix_nanos: self.start_unix_nanos,

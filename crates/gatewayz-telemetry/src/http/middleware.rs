@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready as poll_ready};
-use std::time::Instant;
 
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
@@ -16,7 +15,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpResponse};
 use gatewayz_logging::Endpoint;
-use gatewayz_tracing::{in_request, w3c, wall_nanos};
+use gatewayz_tracing::{Moment, in_request, w3c};
 
 use super::body::ObservedBody;
 use super::head::RequestHead;
@@ -105,8 +104,8 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let started = Instant::now();
-        let start_unix_nanos = wall_nanos(started);
+        let started = Moment::now();
+        let start_unix_nanos = started.unix_nanos();
         let Worker { recorder, routes, .. } = &*self.worker;
         let route = routes.expect(&request, recorder);
         let handles = if route.silent {

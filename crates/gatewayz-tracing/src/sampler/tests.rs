@@ -152,7 +152,7 @@ fn a_ratio_reports_the_share_it_was_given() {
 
 #[test]
 fn callers_cannot_force_more_traces_than_the_limit() {
-    let start = Instant::now();
+    let start = Moment::now();
     let limit = IncomingLimit::new(1_000, start);
     let (sampler, caller) = (Sampler::default(), parent(TraceFlags::SAMPLED));
     let ask = |now| sampler.sample_limited(Some(&caller), caller.trace_id, &limit, now);
@@ -175,7 +175,7 @@ fn callers_cannot_force_more_traces_than_the_limit() {
 #[test]
 fn a_steady_rate_within_the_limit_is_never_limited() {
     for per_second in [1, 3, 7, 1_000] {
-        let start = Instant::now();
+        let start = Moment::now();
         let limit = IncomingLimit::new(per_second, start);
         let step = Duration::from_secs(1) / per_second + Duration::from_nanos(1);
 
@@ -193,7 +193,7 @@ fn a_steady_rate_within_the_limit_is_never_limited() {
 
 #[test]
 fn traces_that_the_rule_decides_take_nothing_from_the_limit() {
-    let start = Instant::now();
+    let start = Moment::now();
     let limit = IncomingLimit::new(0, start);
     let (sampled, unsampled) = (parent(TraceFlags::SAMPLED), parent(TraceFlags::NOT_SAMPLED));
     let id = new_trace_id();
@@ -206,7 +206,7 @@ fn traces_that_the_rule_decides_take_nothing_from_the_limit() {
 
 #[test]
 fn a_limit_of_zero_lets_nothing_pass() {
-    let start = Instant::now();
+    let start = Moment::now();
     let limit = IncomingLimit::new(0, start);
 
     assert!(!limit.admit(start));
@@ -216,7 +216,7 @@ fn a_limit_of_zero_lets_nothing_pass() {
 
 #[test]
 fn a_clock_read_out_of_order_neither_fails_nor_refills() {
-    let origin = Instant::now();
+    let origin = Moment::now();
     let later = origin + Duration::from_secs(5);
     let limit = IncomingLimit::new(2, later);
 
@@ -227,7 +227,7 @@ fn a_clock_read_out_of_order_neither_fails_nor_refills() {
 
 #[test]
 fn threads_together_stay_within_the_limit() {
-    let start = Instant::now();
+    let start = Moment::now();
     let limit = IncomingLimit::new(1_000, start);
 
     let admitted: usize = std::thread::scope(|scope| {

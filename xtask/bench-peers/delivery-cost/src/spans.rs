@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use gatewayz_delivery::{Delivery, QueueSettings, RetryPolicy};
 use gatewayz_tracing::otlp::{OtlpSettings, OtlpSink, Protocol};
 use gatewayz_tracing::sampler::Sampler;
-use gatewayz_tracing::{PreparedServerSpan, SpanEnd, Tracer};
+use gatewayz_tracing::{Moment, PreparedServerSpan, SpanEnd, Tracer};
 
 pub(crate) struct Spans {
     pub(crate) delivery: Delivery,
@@ -40,7 +40,7 @@ impl Spans {
     pub(crate) fn push(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start_unix_nanos = now.as_nanos() as u64;
-        let span = self.tracer.server_span(None, Instant::now(), ());
+        let span = self.tracer.server_span(None, Moment::now(), ());
         let end = SpanEnd {
             start_unix_nanos,
             end_unix_nanos: start_unix_nanos + 42_000,

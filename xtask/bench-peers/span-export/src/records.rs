@@ -1,6 +1,6 @@
 //! Records encoded once on the worker, carried by `gatewayz-delivery`.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use actix_web::dev::Service;
 use actix_web::{App, HttpServer};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use gatewayz_delivery::{Delivery, QueueSettings, RetryPolicy};
 use gatewayz_tracing::otlp::{OtlpSettings, OtlpSink, Protocol};
 use gatewayz_tracing::sampler::Sampler;
-use gatewayz_tracing::{PreparedServerSpan, SpanEnd, Tracer};
+use gatewayz_tracing::{Moment, PreparedServerSpan, SpanEnd, Tracer};
 use workload::Shape;
 
 pub(crate) async fn serve(endpoint: &str) -> Result<()> {
@@ -34,18 +34,17 @@ pub(crate) async fn serve(endpoint: &str) -> Result<()> {
         App::new()
             .configure(|config| shape.configure(config))
             .wrap_fn(move |request, service| {
-                let started = Instant::now();
-                let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let started = Moment::now();
                 let path: Box<str> = request.path().into();
                 let span = tracer.server_span(None, started, path);
                 let (tracer, prepared) = (tracer.clone(), prepared.clone());
                 let answer = service.call(request);
                 async move {
                     let answer = answer.await?;
-                    let start_unix_nanos = start.as_nanos() as u64;
+                    let start_unix_nanos = started.unix_nanos();
                     let end = SpanEnd {
                         start_unix_nanos,
-                        end_unix_nanos: start_unix_nanos + started.elapsed().as_nanos() as u64,
+                        end_unix_nanos: start_unix_nanos + Moment::now().nanos_since(started),
                         url_path: span.attachment(),
                         exception: None,
                     };
