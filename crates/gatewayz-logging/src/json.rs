@@ -1,7 +1,5 @@
 //! JSON text that no terminal, log reader or splitter can misread.
 
-use std::sync::Arc;
-
 /// One entry per byte: whether the byte can be copied as it is.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
@@ -59,26 +57,6 @@ fn write_by_character(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
         }
     }
     true
-}
-
-/// Text that is escaped already, at most 1,024 bytes of it. Clones share it.
-#[derive(Debug, Clone)]
-pub struct EscapedText(Arc<str>);
-
-impl EscapedText {
-    const MAX_BYTES: usize = 1024;
-
-    /// Escapes `text`, and cuts it where it is longer.
-    #[must_use]
-    pub fn new(text: &str) -> Self {
-        let mut escaped = Vec::new();
-        write_escaped(text, Self::MAX_BYTES, &mut escaped);
-        Self(String::from_utf8(escaped).unwrap_or_default().into())
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
 }
 
 /// Whether all bytes can be copied as they are. Comparing eight at a time, the compiler needs no loop over each.

@@ -19,9 +19,8 @@ use crate::clock::unix_nanos_now;
 use crate::endpoint::Endpoint;
 use crate::fields::{Fields, Inherited, SpanFields};
 use crate::ids::SpanIds;
-use crate::json::EscapedText;
 use crate::level::LevelHandle;
-use crate::line::{EventLine, Format, LineEncoder, PreparedRequestLine, RequestLine};
+use crate::line::{EventLine, Format, LineEncoder, PreparedEventLine, PreparedRequestLine, RequestLine};
 use crate::pretty;
 use crate::stdout::{Line, Lines};
 use crate::storm::{Pass, StormLimit, callsite, log_callsite};
@@ -38,12 +37,17 @@ pub(crate) const REQUEST_TARGET: &str = "gatewayz::request";
 pub struct SpanFacts {
     /// Ids of the innermost span.
     pub ids: Option<SpanIds>,
-    /// Path of the request being served.
-    pub endpoint: Option<Endpoint>,
-    /// Its method.
-    pub method: Option<&'static str>,
-    /// Its route template.
-    pub route: Option<EscapedText>,
+    /// The request being served.
+    pub request: Option<RequestFacts>,
+}
+
+/// What a line says of the request around its event.
+#[derive(Debug, Clone)]
+pub struct RequestFacts {
+    /// Its path.
+    pub endpoint: Endpoint,
+    /// What is known from its route and method.
+    pub prepared: PreparedEventLine,
 }
 
 /// Where lines learn of the spans around them.

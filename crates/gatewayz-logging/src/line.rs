@@ -1,5 +1,7 @@
 //! One JSON object a line: keys in a fixed order, constant parts prepared once.
 
+use std::sync::Arc;
+
 use tracing::Level;
 
 use crate::clock::{TIMESTAMP_LEN, timestamp};
@@ -7,7 +9,7 @@ use crate::endpoint::{ENDPOINT_MAX_CHARS, Endpoint};
 use crate::fields::{CLOSING_BYTES, Fields};
 use crate::ids;
 use crate::json::write_escaped;
-use crate::layer::SpanFacts;
+use crate::layer::{RequestFacts, SpanFacts};
 
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
@@ -15,6 +17,13 @@ const FRAME_BYTES: usize = 1024;
 const START: &[u8; START_BYTES] = b"{\"timestamp\":\"0000-00-00T00:00:00.000Z";
 const START_BYTES: usize = TIMESTAMP_AT + TIMESTAMP_LEN;
 const TIMESTAMP_AT: usize = 14;
+
+// Each ends the value before it.
+const ENDPOINT: &[u8] = b"\",\"endpoint\":\"";
+const METHOD: &[u8] = b"\",\"method\":\"";
+const ENVIRONMENT: &[u8] = b"\",\"environment\":\"";
+const ROUTE: &[u8] = b"\",\"route\":\"";
+const TARGET: &[u8] = b"\",\"target\":\"";
 
 /// In the order of [`level_index`].
 const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];
@@ -46,10 +55,12 @@ pub struct LineSettings {
 pub struct LineEncoder {
     service: Vec<u8>,
     environment: Vec<u8>,
-    /// What an event's line has between its timestamp and its endpoint, for each level.
+    /// What an event's line has after its timestamp, for each level.
     event_heads: [Vec<u8>; 5],
-    /// What it has after its message.
-    event_environment: Vec<u8>,
+    /// The same inside a request, up to the endpoint.
+    request_event_heads: [Vec<u8>; 5],
+    /// What an event's line has between its message and its target, outside of requests.
+    after_message: Vec<u8>,
     line_max_bytes: usize,
 }
 
@@ -63,6 +74,17 @@ pub struct PreparedRequestLine {
     pub level: Level,
     /// The line's message.
     pub message: &'static str,
+}
+
+/// Everything on the line of an event inside a request that is known from the request's route and method. Clones share
+/// it.
+#[derive(Debug, Clone)]
+pub struct PreparedEventLine(Arc<EventParts>);
+
+#[derive(Debug)]
+struct EventParts {
+    after_endpoint: Box<[u8]>,
+    after_message: Box<[u8]>,
 }
 
 /// What a finished request adds to its prepared line.
@@ -99,9 +121,13 @@ impl LineEncoder {
             let level = level.as_str().as_bytes();
             [b"\",\"level\":\"", level, b"\",\"service\":\"", &service].concat()
         };
+        let event_heads = LEVELS.map(event_head);
         Self {
-            event_heads: LEVELS.map(event_head),
-            event_environment: [b"\",\"environment\":\"", environment.as_slice()].concat(),
+            request_event_heads: event_heads
+                .clone()
+                .map(|head| [head.as_slice(), ENDPOINT].concat()),
+            event_heads,
+            after_message: [ENVIRONMENT, &environment, TARGET].concat(),
             service,
             environment,
             line_max_bytes: settings.line_max_bytes.max(2 * FRAME_BYTES),
@@ -126,20 +152,21 @@ impl LineEncoder {
         before_endpoint.extend_from_slice(level.as_str().as_bytes());
         before_endpoint.extend_from_slice(b"\",\"service\":\"");
         before_endpoint.extend_from_slice(&self.service);
-        before_endpoint.extend_from_slice(b"\",\"endpoint\":\"");
-        let mut after_endpoint = b"\",\"method\":\"".to_vec();
+        before_endpoint.extend_from_slice(ENDPOINT);
+        let mut after_endpoint = METHOD.to_vec();
         write_escaped(method, FRAME_BYTES / 4, &mut after_endpoint);
         after_endpoint.extend_from_slice(b"\",\"status_code\":");
         after_endpoint.extend_from_slice(itoa::Buffer::new().format(status_code).as_bytes());
         after_endpoint.extend_from_slice(b",\"duration_ms\":");
         let mut end = message.as_bytes().to_vec();
-        end.extend_from_slice(b"\",\"environment\":\"");
+        end.extend_from_slice(ENVIRONMENT);
         end.extend_from_slice(&self.environment);
         if let Some(route) = route {
-            end.extend_from_slice(b"\",\"route\":\"");
+            end.extend_from_slice(ROUTE);
             write_escaped(route, FRAME_BYTES, &mut end);
         }
-        end.extend_from_slice(b"\",\"target\":\"gatewayz::request\"");
+        end.extend_from_slice(TARGET);
+        end.extend_from_slice(b"gatewayz::request\"");
         PreparedRequestLine {
             before_endpoint: before_endpoint.into(),
             after_endpoint: after_endpoint.into(),
@@ -147,6 +174,23 @@ impl LineEncoder {
             level,
             message,
         }
+    }
+
+    /// Prepares the lines of events inside requests of one route and method; `route` is `None` for unmatched paths.
+    #[must_use]
+    pub fn prepare_event(&self, method: &str, route: Option<&str>) -> PreparedEventLine {
+        let mut after_endpoint = METHOD.to_vec();
+        write_escaped(method, FRAME_BYTES / 4, &mut after_endpoint);
+        let mut after_message = [ENVIRONMENT, &self.environment].concat();
+        if let Some(route) = route {
+            after_message.extend_from_slice(ROUTE);
+            write_escaped(route, FRAME_BYTES, &mut after_message);
+        }
+        after_message.extend_from_slice(TARGET);
+        PreparedEventLine(Arc::new(EventParts {
+            after_endpoint: after_endpoint.into(),
+            after_message: after_message.into(),
+        }))
     }
 
     /// Appends one request's line with its line feed.
@@ -180,26 +224,25 @@ impl LineEncoder {
     /// Appends one event's line with its line feed.
     pub(crate) fn write_event(&self, event: &EventLine<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(&start(event.unix_nanos));
-        out.extend_from_slice(&self.event_heads[level_index(event.level)]);
-        if let Some(endpoint) = &event.facts.endpoint {
-            out.extend_from_slice(b"\",\"endpoint\":\"");
-            endpoint.write(out);
-        }
-        if let Some(method) = event.facts.method {
-            out.extend_from_slice(b"\",\"method\":\"");
-            out.extend_from_slice(method.as_bytes());
-        }
+        let level = level_index(event.level);
+        let after_message = match &event.facts.request {
+            Some(RequestFacts { endpoint, prepared }) => {
+                out.extend_from_slice(&self.request_event_heads[level]);
+                endpoint.write(out);
+                out.extend_from_slice(&prepared.0.after_endpoint);
+                &*prepared.0.after_message
+            }
+            None => {
+                out.extend_from_slice(&self.event_heads[level]);
+                &*self.after_message
+            }
+        };
         match &event.facts.ids {
             Some(ids) => out.extend_from_slice(&ids.members()),
             None => out.extend_from_slice(b"\",\"message\":\""),
         }
         out.extend_from_slice(&event.fields.message);
-        out.extend_from_slice(&self.event_environment);
-        if let Some(route) = &event.facts.route {
-            out.extend_from_slice(b"\",\"route\":\"");
-            out.extend_from_slice(route.as_bytes());
-        }
-        out.extend_from_slice(b"\",\"target\":\"");
+        out.extend_from_slice(after_message);
         write_escaped(event.target, FRAME_BYTES / 4, out);
         out.push(b'"');
         out.extend_from_slice(&event.fields.members);

@@ -54,7 +54,7 @@ fn add_span(state: &SpanState, facts: &mut SpanFacts) {
     if facts.ids.is_none() {
         facts.ids = Some(ids_of(state.identity()));
     }
-    if facts.endpoint.is_none()
+    if facts.request.is_none()
         && let Some(request) = state.request()
     {
         add_request(request, facts);
@@ -77,8 +77,6 @@ pub(crate) fn ids_of(identity: &SpanIdentity) -> SpanIds {
 
 fn add_request(request: &ServerSpan, facts: &mut SpanFacts) {
     if let Some(head) = request.attachment_as::<RequestHead>() {
-        facts.endpoint = Some(head.endpoint.clone());
-        facts.method = Some(head.method);
-        facts.route.clone_from(&head.route);
+        facts.request = Some(head.facts.clone());
     }
 }

@@ -34,8 +34,8 @@ const FLAG_HAS_IS_REMOTE: u32 = 0x100;
 /// Flags bit 9: the parent is remote.
 const FLAG_IS_REMOTE: u32 = 0x200;
 
-/// Trace id and span id with tag and length, start and end with a tag.
-const POSITION_BYTES: usize = 2 + 16 + 2 + 8 + 2 * (1 + 8);
+/// Trace id and span id with tag and length; start, end and flags with a tag.
+const POSITION_BYTES: usize = 2 + 16 + 2 + 8 + 2 * (1 + 8) + 2 + 4;
 
 /// A span's status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,29 +58,33 @@ pub(crate) fn span(
 ) {
     out.push(SCOPE_SPANS_SPANS);
     length_delimited(out, |out| {
-        out.extend_from_slice(&position(identity, start_unix_nanos, end_unix_nanos));
-        if let Some(parent) = identity.parent_span_id {
-            let mut field = [PARENT_SPAN_ID, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-            field[2..].copy_from_slice(&parent.to_bytes());
-            out.extend_from_slice(&field);
+        let position = position(identity, start_unix_nanos, end_unix_nanos);
+        match identity.parent_span_id {
+            Some(parent) => {
+                let mut with_parent = [0; POSITION_BYTES + 10];
+                let (head, field) = with_parent.split_at_mut(POSITION_BYTES);
+                head.copy_from_slice(&position);
+                field[..2].copy_from_slice(&[PARENT_SPAN_ID, 8]);
+                field[2..].copy_from_slice(&parent.to_bytes());
+                out.extend_from_slice(&with_parent);
+            }
+            None => out.extend_from_slice(&position),
         }
         if let Some(state) = &identity.context.state {
             bytes(TRACE_STATE, state.as_str().as_bytes(), out);
         }
         write_rest(out);
-        let remote = if identity.parent_is_remote {
-            FLAG_IS_REMOTE
-        } else {
-            0
-        };
-        let flags = u32::from(identity.context.flags.to_u8()) | FLAG_HAS_IS_REMOTE | remote;
-        let [a, b, c, d] = flags.to_le_bytes();
-        out.extend_from_slice(&[FLAGS[0], FLAGS[1], a, b, c, d]);
     });
 }
 
-/// Ids and times: what every span has, in one piece, because each append costs a look at the buffer's room.
+/// Ids, times and flags: what every span has, in one piece, because each append costs a look at the buffer's room.
 fn position(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64) -> [u8; POSITION_BYTES] {
+    let remote = if identity.parent_is_remote {
+        FLAG_IS_REMOTE
+    } else {
+        0
+    };
+    let flags = u32::from(identity.context.flags.to_u8()) | FLAG_HAS_IS_REMOTE | remote;
     let mut fields = [0; POSITION_BYTES];
     let mut rest = fields.as_mut_slice();
     let mut put = |tag: &[u8], value: &[u8]| {
@@ -94,6 +98,7 @@ fn position(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64)
     put(&[SPAN_ID, 8], &identity.context.span_id.to_bytes());
     put(&[START_TIME], &start_unix_nanos.to_le_bytes());
     put(&[END_TIME], &end_unix_nanos.to_le_bytes());
+    put(&FLAGS, &flags.to_le_bytes());
     fields
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actix_web::HttpRequest;
 use actix_web::dev::ServiceRequest;
-use gatewayz_logging::{EscapedText, PreparedRequestLine};
+use gatewayz_logging::{PreparedEventLine, PreparedRequestLine};
 use gatewayz_metrics::{Counter, Gauge, Histogram};
 use gatewayz_tracing::PreparedServerSpan;
 
@@ -37,8 +37,8 @@ pub(crate) struct MethodHandles {
     pub(crate) method: &'static str,
     pub(crate) path_label: Arc<str>,
     pub(crate) template: Option<Arc<str>>,
-    /// The template as lines show it.
-    pub(crate) shown_route: Option<EscapedText>,
+    /// For the lines of events inside of the request.
+    pub(crate) events: PreparedEventLine,
     pub(crate) shape: Shape,
     pub(crate) in_progress: Option<Gauge>,
     pub(crate) request_size: Option<Histogram>,
@@ -145,7 +145,7 @@ impl MethodHandles {
                 .ok(),
             method,
             path_label,
-            shown_route: template.as_deref().map(EscapedText::new),
+            events: recorder.log.encoder().prepare_event(method, template.as_deref()),
             shape: template.as_deref().map(Shape::of).unwrap_or_default(),
             template,
             by_status: RefCell::default(),

@@ -2,14 +2,13 @@
 
 use std::sync::OnceLock;
 
-use gatewayz_logging::{Endpoint, EscapedText};
+use gatewayz_logging::RequestFacts;
 
 /// What events and child spans inside a request inherit from it.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) method: &'static str,
-    pub(crate) route: Option<EscapedText>,
+    /// For the lines of events.
+    pub(crate) facts: RequestFacts,
     /// What the handler adds to the request's line, encoded.
     pub(crate) fields: OnceLock<Vec<u8>>,
 }

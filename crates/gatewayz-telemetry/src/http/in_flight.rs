@@ -97,7 +97,7 @@ impl InFlight {
 
     /// The request's path without query.
     pub(crate) fn path(&self) -> &str {
-        self.span.attachment().endpoint.path()
+        self.span.attachment().facts.endpoint.path()
     }
 
     pub(crate) fn worker(&self) -> &Worker {
@@ -167,7 +167,7 @@ impl InFlight {
         }
 
         let head = self.span.attachment();
-        let endpoint = &head.endpoint;
+        let endpoint = &head.facts.endpoint;
         let line = RequestLine {
             unix_nanos: outcome.end_unix_nanos,
             duration_nanos: outcome.duration_nanos,

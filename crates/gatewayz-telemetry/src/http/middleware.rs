@@ -14,7 +14,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpResponse};
-use gatewayz_logging::Endpoint;
+use gatewayz_logging::{Endpoint, RequestFacts};
 use gatewayz_tracing::{Moment, in_request, w3c};
 
 use super::body::ObservedBody;
@@ -123,9 +123,10 @@ where
         let request_id = request_id(request.headers());
         let payload = CountedPayload::of(&mut request);
         let head = RequestHead {
-            endpoint: Endpoint::new(request.path()),
-            method: handles.method,
-            route: handles.shown_route.clone(),
+            facts: RequestFacts {
+                endpoint: Endpoint::new(request.path()),
+                prepared: handles.events.clone(),
+            },
             fields: OnceLock::new(),
         };
         let parent = remote_parent(request.headers());
