@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::ledger::LastError;
 use crate::queue::{Queue, QueueSettings};
@@ -131,7 +133,7 @@ impl Delivery {
         self.control.close(deadline);
         self.queue.0.unpark();
         let ended = self.control.wait_finished(deadline + SHUTDOWN_GRACE);
-        let handle = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let handle = self.thread.lock().take();
         if let Some(handle) = handle
             && ended
         {
@@ -166,7 +168,7 @@ struct State {
 
 impl Control {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     pub(crate) fn closing(&self) -> Option<Instant> {
@@ -193,15 +195,10 @@ impl Control {
         let mut state = self.state();
         let was_closing = state.closing.is_some();
         while state.closing.is_some() == was_closing {
-            let now = Instant::now();
-            if now >= until {
+            if Instant::now() >= until {
                 return;
             }
-            state = self
-                .changed
-                .wait_timeout(state, until - now)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.changed.wait_until(&mut state, until);
         }
     }
 
@@ -229,15 +226,10 @@ impl Control {
     fn wait_until(&self, deadline: Instant, reached: impl Fn(&State) -> bool) -> bool {
         let mut state = self.state();
         while !reached(&state) {
-            let now = Instant::now();
-            if now >= deadline {
+            if Instant::now() >= deadline {
                 return false;
             }
-            state = self
-                .changed
-                .wait_timeout(state, deadline - now)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.changed.wait_until(&mut state, deadline);
         }
         true
     }

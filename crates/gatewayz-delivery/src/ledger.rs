@@ -1,8 +1,9 @@
 //! What happened to every record.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 use crate::Failure;
 
@@ -174,7 +175,7 @@ impl Ledger {
     }
 
     pub(crate) fn record_success(&self) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         *recent = Recent {
             last_success: Some(SystemTime::now()),
             last_error: None,
@@ -183,7 +184,7 @@ impl Ledger {
     }
 
     pub(crate) fn record_failure(&self, failure: &Failure) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         recent.unauthorized |= failure.unauthorized;
         recent.last_error = Some(LastError {
             at: SystemTime::now(),
@@ -198,7 +199,7 @@ impl Ledger {
     }
 
     pub(crate) fn fill(&self, status: &mut Status) {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let recent = self.recent.lock().clone();
         status.delivered = self.delivered.load(Relaxed);
         status.in_flight = self.in_flight.load(Relaxed);
         status.retries = self.retries.load(Relaxed);

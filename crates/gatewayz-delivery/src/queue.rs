@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::Discard;
 use crate::batch::Chunk;
@@ -252,7 +253,7 @@ impl Shared {
             index
         };
         // The number of shards is a power of two.
-        lock(&self.shards[index & (self.shards.len() - 1)])
+        self.shards[index & (self.shards.len() - 1)].lock()
     }
 
     fn refuse(&self, shard: &mut Shard, reason: Discard) -> Admission {
@@ -317,7 +318,7 @@ impl Shared {
     /// Moves every waiting record to the delivery thread's backlog, oldest chunks first per shard.
     pub(crate) fn collect(&self, backlog: &mut VecDeque<Chunk>) {
         for shard in &self.shards {
-            let mut shard = lock(shard);
+            let mut shard = shard.lock();
             if !shard.open.is_empty() {
                 shard.seal();
             }
@@ -344,7 +345,7 @@ impl Shared {
             let Some(shard) = self.shards.get(chunk.shard) else {
                 continue;
             };
-            let mut shard = lock(shard);
+            let mut shard = shard.lock();
             if shard.spare.len() < SPARE_CHUNKS && chunk.bytes.capacity() >= CHUNK_BYTES {
                 chunk.clear();
                 shard.spare.push(chunk);
@@ -355,7 +356,7 @@ impl Shared {
     /// Refuses every later record.
     pub(crate) fn close(&self) {
         for shard in &self.shards {
-            lock(shard).closed = true;
+            shard.lock().closed = true;
         }
     }
 
@@ -367,7 +368,7 @@ impl Shared {
             ..Status::default()
         };
         for shard in &self.shards {
-            let shard = lock(shard);
+            let shard = shard.lock();
             status.created += shard.created;
             status.queued += shard.open.ends.len() as u64;
             status.queued += shard
@@ -385,10 +386,6 @@ impl Shared {
         self.ledger.fill(&mut status);
         status
     }
-}
-
-fn lock(shard: &CachePadded<Mutex<Shard>>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

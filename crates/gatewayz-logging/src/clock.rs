@@ -15,20 +15,20 @@ pub(crate) const TIMESTAMP_LEN: usize = 24;
 #[must_use]
 pub fn unix_nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    in_nanos(since.as_secs(), u64::from(since.subsec_nanos()))
+    since
+        .as_secs()
+        .saturating_mul(NANOS_PER_SECOND)
+        .saturating_add(u64::from(since.subsec_nanos()))
 }
 
-/// The same of this moment, in half the instructions that `SystemTime::now` and a difference take.
+/// The same of this moment, without a difference of two `SystemTime`s, which takes 37 instructions; up to the year 2262.
 pub(crate) fn unix_nanos_now() -> u64 {
     let now = clock_gettime(ClockId::Realtime);
-    in_nanos(
-        u64::try_from(now.tv_sec).unwrap_or(0),
-        u64::try_from(now.tv_nsec).unwrap_or(0),
-    )
-}
-
-fn in_nanos(seconds: u64, nanos: u64) -> u64 {
-    seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos)
+    let nanos = now
+        .tv_sec
+        .wrapping_mul(NANOS_PER_SECOND.cast_signed())
+        .wrapping_add(now.tv_nsec);
+    nanos.max(0).cast_unsigned()
 }
 
 /// Appends `2026-11-22T07:03:04.005Z`.

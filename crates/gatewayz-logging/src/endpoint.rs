@@ -46,6 +46,7 @@ impl Endpoint {
     }
 
     /// Appends that part, escaped for a JSON string.
+    #[inline]
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         if self.is_plain {
             out.extend_from_slice(self.path.as_bytes());

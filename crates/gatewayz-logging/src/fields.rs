@@ -74,21 +74,21 @@ impl Fields {
     }
 
     fn member(&mut self, name: &'static str, write: impl FnOnce(&mut Self)) {
-        if Key::with(name, |key| self.begin(key)) {
+        if Key::with(name, |key| self.begin(name, key)) {
             write(self);
         }
     }
 
     /// Begins a member, unless it is not to be written.
-    fn begin(&mut self, key: &Key) -> bool {
-        if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&key.name) {
+    fn begin(&mut self, name: &'static str, key: &Key) -> bool {
+        if key.is_instruction || self.is_inheriting && key.is_attribute || self.names.contains(&name) {
             return false;
         }
         if self.room() < KEY_BYTES || key.bytes.is_empty() {
             self.truncated += 1;
             return false;
         }
-        self.names.push(key.name);
+        self.names.push(name);
         self.members.extend_from_slice(&key.bytes);
         true
     }

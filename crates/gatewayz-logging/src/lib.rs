@@ -8,6 +8,7 @@ mod hex;
 mod ids;
 mod json;
 mod key;
+mod known;
 mod layer;
 mod level;
 mod line;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-const NANOS_PER_SECOND: u64 = 1_000_000_000;
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// A step of the system's clock shows after this long.
-const RESYNC_NANOS: u64 = NANOS_PER_SECOND;
+const RESYNC_NANOS: u64 = NANOS_PER_SECOND.unsigned_abs();
 
 /// A moment on the monotonic clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,11 +86,13 @@ impl Add<Duration> for Moment {
     }
 }
 
-/// A reading as one number; 0 for one before its clock's zero. It holds 584 years.
+/// A reading as one number, up to the year 2262; 0 for one before its clock's zero.
 fn nanos(reading: Timespec) -> u64 {
-    let seconds = u64::try_from(reading.tv_sec).unwrap_or(0);
-    let rest = u64::try_from(reading.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(rest)
+    let nanos = reading
+        .tv_sec
+        .wrapping_mul(NANOS_PER_SECOND)
+        .wrapping_add(reading.tv_nsec);
+    nanos.max(0).cast_unsigned()
 }
 
 #[cfg(test)]

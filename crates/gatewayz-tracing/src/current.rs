@@ -5,7 +5,7 @@
 //! `Span::current()`; children and events find it either way.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use gatewayz_delivery::delivering;
@@ -22,7 +22,7 @@ use crate::spans::SpanSubscriber;
 use crate::w3c::TraceContext;
 
 thread_local! {
-    static CURRENT: Cell<Option<Arc<ServerSpan>>> = const { Cell::new(None) };
+    static CURRENT: RefCell<Option<Arc<ServerSpan>>> = const { RefCell::new(None) };
 }
 
 /// Runs `poll` as part of the request of `span`; `span` is back afterwards, also after a panic.
@@ -46,9 +46,7 @@ impl Drop for Restore<'_> {
 /// The request being served on this thread; `None` outside of requests.
 #[must_use]
 pub fn current_request() -> Option<Arc<ServerSpan>> {
-    let current = CURRENT.take();
-    CURRENT.set(current.clone());
-    current
+    CURRENT.with_borrow(Clone::clone)
 }
 
 /// The context of `span`, to be sent along with a call; `None` when neither a

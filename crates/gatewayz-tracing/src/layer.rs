@@ -9,7 +9,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::attributes::FieldValue;
-use crate::local_span::{LocalSpan, Position};
+use crate::local_span::LocalSpan;
 use crate::server_span::ServerSpan;
 use crate::tracer::{SpanIdentity, Tracer};
 
@@ -48,11 +48,6 @@ impl SpanState {
             Self::Local(local) => local.attributes().each(look),
         }
     }
-
-    /// Where a span below this one stands.
-    pub(crate) fn child(&self) -> Position {
-        Position::below(self.identity(), self.request())
-    }
 }
 
 /// Makes a span of each `tracing` span; see the crate's documentation for the field names it obeys.
@@ -79,12 +74,14 @@ where
                 SpanState::Server(server)
             }
             None => {
-                let below = span
-                    .parent()
-                    .and_then(|parent| parent.extensions().get::<SpanState>().map(SpanState::child));
-                let position =
-                    below.unwrap_or_else(|| Position::on_thread(&self.tracer, attributes.is_contextual()));
-                let mut local = Box::new(LocalSpan::new(position));
+                let mut local = Box::<LocalSpan>::default();
+                let below = span.parent().and_then(|parent| {
+                    let extensions = parent.extensions();
+                    extensions.get().map(|parent| local.begin_below(parent))
+                });
+                if below.is_none() {
+                    local.begin_on_thread(&self.tracer, attributes.is_contextual());
+                }
                 attributes.record(local.said());
                 SpanState::Local(local)
             }

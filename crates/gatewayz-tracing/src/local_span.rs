@@ -3,15 +3,17 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use opentelemetry::trace::SpanKind;
+use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 use tracing::field::{Field, Visit};
 
 use crate::attributes::Attributes;
 use crate::clock::Moment;
 use crate::current::current_request;
 use crate::encode::{self, StatusCode};
+use crate::layer::SpanState;
 use crate::server_span::ServerSpan;
 use crate::tracer::{SpanIdentity, Tracer};
+use crate::w3c::TraceContext;
 
 /// A span that ends when its `tracing` span closes.
 #[derive(Debug)]
@@ -20,7 +22,6 @@ pub struct LocalSpan {
     /// The request it belongs to; `None` outside of requests.
     request: Option<Arc<ServerSpan>>,
     started: Moment,
-    start_unix_nanos: u64,
     said: Said,
 }
 
@@ -34,55 +35,42 @@ pub(crate) struct Said {
     attributes: Attributes,
 }
 
-/// Where a new span stands: its identity and the request it belongs to.
-pub(crate) struct Position {
-    identity: SpanIdentity,
-    request: Option<Arc<ServerSpan>>,
-}
-
-impl Position {
-    /// Below `parent`.
-    pub(crate) fn below(parent: &SpanIdentity, request: Option<&Arc<ServerSpan>>) -> Self {
+impl Default for LocalSpan {
+    /// A span that has not begun, and has no ids yet.
+    fn default() -> Self {
         Self {
-            identity: parent.child(),
-            request: request.cloned(),
-        }
-    }
-
-    /// Without a parent among the spans: below the request of this thread when it `is_contextual`, else first of a
-    /// trace of its own.
-    pub(crate) fn on_thread(tracer: &Tracer, is_contextual: bool) -> Self {
-        match current_request().filter(|_| is_contextual) {
-            Some(request) => Self {
-                identity: request.identity().child(),
-                request: Some(request),
+            identity: SpanIdentity {
+                context: TraceContext::root(TraceId::INVALID, SpanId::INVALID, false),
+                parent_span_id: None,
+                parent_is_remote: false,
             },
-            None => Self {
-                identity: tracer.identify(None, Moment::now()),
-                request: None,
-            },
+            request: None,
+            started: Moment::now(),
+            said: Said::default(),
         }
     }
 }
 
 impl LocalSpan {
-    pub(crate) fn new(position: Position) -> Self {
-        let started = Moment::now();
-        Self {
-            identity: position.identity,
-            request: position.request,
-            started,
-            start_unix_nanos: started.unix_nanos(),
-            said: Said::default(),
+    /// Begins below `parent`. What an ended span allocated is used again.
+    pub(crate) fn begin_below(&mut self, parent: &SpanState) {
+        self.begin(parent.identity().child(), parent.request().cloned());
+    }
+
+    /// Begins without a parent among the spans: below the request of this thread when it `is_contextual`, else as the
+    /// first of a trace of its own.
+    pub(crate) fn begin_on_thread(&mut self, tracer: &Tracer, is_contextual: bool) {
+        match is_contextual.then(current_request).flatten() {
+            Some(request) => self.begin(request.identity().child(), Some(request)),
+            None => self.begin(tracer.identify(None, Moment::now()), None),
         }
     }
 
-    /// Becomes a new span; what the old one allocated is used again.
-    pub(crate) fn renew(&mut self, position: Position) {
-        self.identity = position.identity;
-        self.request = position.request;
+    #[inline]
+    fn begin(&mut self, identity: SpanIdentity, request: Option<Arc<ServerSpan>>) {
+        self.identity = identity;
+        self.request = request;
         self.started = Moment::now();
-        self.start_unix_nanos = self.started.unix_nanos();
     }
 
     /// Lets go of what the span held, except for its buffers.
@@ -110,9 +98,9 @@ impl LocalSpan {
     }
 
     pub(crate) fn export(&self, tracer: &Tracer, name: &str) {
-        let took = Moment::now().nanos_since(self.started);
-        let end = self.start_unix_nanos.saturating_add(took);
-        tracer.export(&self.identity, self.start_unix_nanos, end, |out| {
+        let start = self.started.unix_nanos();
+        let end = start.saturating_add(Moment::now().nanos_since(self.started));
+        tracer.export(&self.identity, start, end, |out| {
             let said = &self.said;
             encode::name(said.name.as_deref().unwrap_or(name), out);
             encode::kind(said.kind.as_ref().unwrap_or(&SpanKind::Internal), out);

@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use opentelemetry::trace::SpanKind;
+use parking_lot::Mutex;
 use tracing::Span;
 use tracing::field::Visit;
 
@@ -108,13 +109,13 @@ impl<A: ?Sized> ServerSpan<A> {
     pub fn end(&self, tracer: &Tracer, prepared: &PreparedServerSpan, end: &SpanEnd<'_>) {
         let touched = self.touched.load(Ordering::Acquire);
         if touched {
-            drop(lock(&self.stand_in).take());
+            drop(self.stand_in.lock().take());
         }
         tracer.export(&self.identity, end.start_unix_nanos, end.end_unix_nanos, |out| {
             out.extend_from_slice(&prepared.0);
             encode::text_attribute("url.path", end.url_path, out);
             if touched {
-                lock(&self.recorded).write(out);
+                self.recorded.lock().write(out);
             }
             if let Some(exception) = end.exception {
                 let attributes = [
@@ -138,20 +139,16 @@ impl<A: ?Sized> ServerSpan<A> {
         record(&mut later);
         if !later.is_empty() {
             self.touched.store(true, Ordering::Release);
-            lock(&self.recorded).append(&later);
+            self.recorded.lock().append(&later);
         }
     }
 
     /// Shows each field that was recorded to `look`.
     pub(crate) fn fields(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
         if self.touched.load(Ordering::Acquire) {
-            lock(&self.recorded).each(look);
+            self.recorded.lock().each(look);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ServerSpan {
@@ -166,7 +163,7 @@ impl ServerSpan {
     /// `None` while another thread has a scoped subscriber: `tracing` hides every subscriber from code that runs
     /// inside one then, so the span would be nobody's.
     pub(crate) fn stand_in(self: &Arc<Self>) -> Option<Span> {
-        let mut stand_in = lock(&self.stand_in);
+        let mut stand_in = self.stand_in.lock();
         if stand_in.is_none() {
             PENDING.set(Some(Arc::clone(self)));
             let span = tracing::info_span!(target: "gatewayz::request", parent: None, "request");

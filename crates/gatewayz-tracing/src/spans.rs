@@ -20,7 +20,6 @@ use tracing_core::span::Current;
 
 use crate::current::{is_wanted, or_request};
 use crate::layer::SpanState;
-use crate::local_span::{LocalSpan, Position};
 use crate::server_span::ServerSpan;
 use crate::tracer::Tracer;
 use crate::w3c::TraceContext;
@@ -126,11 +125,11 @@ impl SpanSubscriber {
     /// The `tracing` span that stands for a request.
     fn open_request(&self, attributes: &Attributes<'_>, server: Arc<ServerSpan>) -> Id {
         server.record(|visit| attributes.record(visit));
-        self.store.insert(Box::new(OpenSpan {
+        self.store.insert(OpenSpan {
             metadata: attributes.metadata(),
             parent: None,
             state: SpanState::Server(server),
-        }))
+        })
     }
 
     /// Whether this thread is in one of its spans.
@@ -138,43 +137,14 @@ impl SpanSubscriber {
         entered::innermost(self.number).is_some()
     }
 
-    fn close(&self, mut span: Box<OpenSpan>) -> Option<Id> {
-        let parent = span.parent.take();
-        if let SpanState::Local(local) = &mut span.state {
+    fn close(&self, span: OpenSpan) -> Option<Id> {
+        if let SpanState::Local(mut local) = span.state {
             local.export(&self.tracer, span.metadata.name());
             local.clear();
-            spare::keep(span);
+            spare::keep(local);
         }
-        parent
+        span.parent
     }
-}
-
-fn open(attributes: &Attributes<'_>, parent: Option<Id>, position: Position) -> Box<OpenSpan> {
-    let metadata = attributes.metadata();
-    let mut span = match spare::take() {
-        Some(mut span) => {
-            match &mut span.state {
-                SpanState::Local(local) => local.renew(position),
-                state @ SpanState::Server(_) => *state = local(position),
-            }
-            span.metadata = metadata;
-            span.parent = parent;
-            span
-        }
-        None => Box::new(OpenSpan {
-            metadata,
-            parent,
-            state: local(position),
-        }),
-    };
-    if let SpanState::Local(local) = &mut span.state {
-        attributes.record(local.said());
-    }
-    span
-}
-
-fn local(position: Position) -> SpanState {
-    SpanState::Local(Box::new(LocalSpan::new(position)))
 }
 
 impl Subscriber for SpanSubscriber {
@@ -205,13 +175,20 @@ impl Subscriber for SpanSubscriber {
         } else {
             attributes.parent().cloned()
         };
-        let below =
-            parent.and_then(|parent| Some((self.store.hold(&parent, |span| span.state.child())?, parent)));
-        let (position, parent) = match below {
-            Some((position, parent)) => (position, Some(parent)),
-            None => (Position::on_thread(&self.tracer, is_contextual), None),
-        };
-        self.store.insert(open(attributes, parent, position))
+        let mut local = spare::take();
+        let parent = parent.filter(|parent| {
+            let held = self.store.hold(parent, |span| local.begin_below(&span.state));
+            held.is_some()
+        });
+        if parent.is_none() {
+            local.begin_on_thread(&self.tracer, is_contextual);
+        }
+        attributes.record(local.said());
+        self.store.insert(OpenSpan {
+            metadata: attributes.metadata(),
+            parent,
+            state: SpanState::Local(local),
+        })
     }
 
     fn record(&self, id: &Id, values: &Record<'_>) {

@@ -4,9 +4,10 @@
 mod world;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use self::world::{Burst, CAPACITY_BYTES, Mood, Seen, Shared, World};

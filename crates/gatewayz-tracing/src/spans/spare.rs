@@ -2,25 +2,25 @@
 
 use std::cell::{Cell, RefCell};
 
-use super::OpenSpan;
-use crate::local_span::Said;
+use crate::local_span::{LocalSpan, Said};
 
 /// Closed spans that a thread keeps: more than one request has open at a time.
 const SPANS: usize = 32;
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "a span goes from here to the store and back without being copied")]
-    static CLOSED: RefCell<Vec<Box<OpenSpan>>> = const { RefCell::new(Vec::new()) };
+    static CLOSED: RefCell<Vec<Box<LocalSpan>>> = const { RefCell::new(Vec::new()) };
     static SAID: Cell<Option<Box<Said>>> = const { Cell::new(None) };
 }
 
-/// A closed span; `None` when there is none, and while the thread ends.
-pub(super) fn take() -> Option<Box<OpenSpan>> {
-    CLOSED.try_with(|closed| closed.borrow_mut().pop()).ok().flatten()
+/// A span that has not begun: a closed one, or a new one when there is none, and while the thread ends.
+pub(super) fn take() -> Box<LocalSpan> {
+    let closed = CLOSED.try_with(|closed| closed.borrow_mut().pop());
+    closed.ok().flatten().unwrap_or_default()
 }
 
 /// Keeps a closed span that holds nothing any more.
-pub(super) fn keep(span: Box<OpenSpan>) {
+pub(super) fn keep(span: Box<LocalSpan>) {
     // A thread that ends has no use for it.
     let _ = CLOSED.try_with(|closed| {
         let mut closed = closed.borrow_mut();

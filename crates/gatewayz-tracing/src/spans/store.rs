@@ -2,9 +2,9 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tracing::span::Id;
 
@@ -33,7 +33,7 @@ struct Entry {
     /// Tells the span from an earlier one of the same key, so that an id of a closed span finds nothing.
     sequence: u32,
     handles: usize,
-    span: Box<OpenSpan>,
+    span: OpenSpan,
 }
 
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ impl Place {
 
 impl Store {
     /// Keeps a span with one handle to it.
-    pub(super) fn insert(&self, span: Box<OpenSpan>) -> Id {
+    pub(super) fn insert(&self, span: OpenSpan) -> Id {
         let shard = own_shard();
         let mut spans = self.lock(shard);
         // Ids may not be 0.
@@ -93,7 +93,7 @@ impl Store {
     }
 
     /// Gives up one handle; the span, when it was the last.
-    pub(super) fn release(&self, id: &Id) -> Option<Box<OpenSpan>> {
+    pub(super) fn release(&self, id: &Id) -> Option<OpenSpan> {
         let place = Place::of(id);
         let mut shard = self.lock(place.shard);
         let entry = shard.entry(place)?;
@@ -102,8 +102,7 @@ impl Store {
     }
 
     fn lock(&self, shard: usize) -> MutexGuard<'_, Shard> {
-        let shard = &self.shards[shard & (SHARDS - 1)];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard & (SHARDS - 1)].lock()
     }
 }
 

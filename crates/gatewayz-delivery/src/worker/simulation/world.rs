@@ -1,8 +1,10 @@
 //! The model: a destination with moods, bursts of traffic, and the clock both live by.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::delivery::Control;
 use crate::time::Time;
@@ -117,7 +119,7 @@ pub(super) struct Shared(pub(super) Arc<Mutex<World>>);
 
 impl Shared {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
