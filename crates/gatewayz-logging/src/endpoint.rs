@@ -51,7 +51,12 @@ impl Endpoint {
         if self.is_plain {
             out.extend_from_slice(self.path.as_bytes());
         } else {
-            write_escaped(self.shown(), 6 * ENDPOINT_MAX_CHARS, out);
+            self.write_escaped(out);
         }
+    }
+
+    #[cold]
+    fn write_escaped(&self, out: &mut Vec<u8>) {
+        write_escaped(self.shown(), 6 * ENDPOINT_MAX_CHARS, out);
     }
 }

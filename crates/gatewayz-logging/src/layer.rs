@@ -24,6 +24,7 @@ use crate::line::{EventLine, Format, LineEncoder, PreparedEventLine, PreparedReq
 use crate::pretty;
 use crate::stdout::{Line, Lines};
 use crate::storm::{Pass, StormLimit, callsite, log_callsite};
+use crate::target::Target;
 
 /// Events of this target are neither filtered nor shed.
 pub(crate) const AUDIT_TARGET: &str = "gatewayz::audit";
@@ -256,21 +257,19 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        self.write_event(event, |inherited| {
-            let mut facts = SpanFacts::default();
+        self.write_event(event, |facts, inherited| {
             let mut is_inside = false;
             for span in context.event_scope(event).into_iter().flatten() {
                 is_inside = true;
                 let extensions = span.extensions();
-                (self.facts.of_span)(&extensions, &mut facts);
+                (self.facts.of_span)(&extensions, facts);
                 if let Some(fields) = extensions.get::<SpanFields>() {
                     inherited.add(fields);
                 }
             }
             if !is_inside {
-                (self.facts.of_thread)(&mut facts);
+                (self.facts.of_thread)(facts);
             }
-            facts
         });
     }
 }
@@ -289,7 +288,7 @@ impl LogLayer {
     }
 
     /// Writes an event as one line; `around` tells of the spans around it, the innermost first.
-    pub fn write_event(&self, event: &Event<'_>, around: impl FnOnce(&mut Inherited<'_>) -> SpanFacts) {
+    pub fn write_event(&self, event: &Event<'_>, around: impl FnOnce(&mut SpanFacts, &mut Inherited<'_>)) {
         // Records of the `log` crate say in fields what other events say in their metadata.
         let is_of_log = event.metadata().target() == LOG_TARGET;
         let normalized = if is_of_log {
@@ -322,14 +321,18 @@ impl LogLayer {
         };
         Fields::lend(self.encoder.fields_max_bytes(), |fields| {
             event.record(fields);
-            let facts = around(&mut Inherited::to(fields));
+            let mut facts = SpanFacts::default();
+            around(&mut facts, &mut Inherited::to(fields));
             if fields.truncated > 0 {
                 self.lines.count_truncated(fields.truncated);
             }
             self.write_line(&EventLine {
                 unix_nanos,
                 level: *metadata.level(),
-                target: metadata.target(),
+                target: match &normalized {
+                    Some(metadata) => Target::OfRecord(metadata.target()),
+                    None => Target::OfEvent(event.metadata().target()),
+                },
                 facts: &facts,
                 fields,
                 suppressed,
@@ -342,7 +345,7 @@ impl LogLayer {
             bytes: &[],
             unix_nanos: event.unix_nanos,
             level: event.level,
-            severity: severity(event.level, event.target),
+            severity: severity(event.level, event.target.text()),
             ids: event.facts.ids,
         };
         self.write(

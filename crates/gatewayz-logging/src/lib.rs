@@ -16,6 +16,7 @@ mod members;
 mod pretty;
 mod stdout;
 mod storm;
+mod target;
 
 pub use clock::{unix_nanos, write_timestamp};
 pub use endpoint::Endpoint;

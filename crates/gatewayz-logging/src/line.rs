@@ -10,6 +10,7 @@ use crate::fields::{CLOSING_BYTES, Fields};
 use crate::ids;
 use crate::json::write_escaped;
 use crate::layer::{RequestFacts, SpanFacts};
+use crate::target::Target;
 
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
@@ -243,8 +244,7 @@ impl LineEncoder {
         }
         out.extend_from_slice(&event.fields.message);
         out.extend_from_slice(after_message);
-        write_escaped(event.target, FRAME_BYTES / 4, out);
-        out.push(b'"');
+        event.target.write(out);
         out.extend_from_slice(&event.fields.members);
         if event.suppressed > 0 {
             out.extend_from_slice(b",\"suppressed\":");
@@ -267,7 +267,7 @@ impl LineEncoder {
 pub(crate) struct EventLine<'a> {
     pub(crate) unix_nanos: u64,
     pub(crate) level: Level,
-    pub(crate) target: &'a str,
+    pub(crate) target: Target<'a>,
     pub(crate) facts: &'a SpanFacts,
     pub(crate) fields: &'a Fields,
     /// Events of the same callsite that were left out before this one.

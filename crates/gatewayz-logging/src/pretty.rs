@@ -37,7 +37,7 @@ pub(crate) fn write_request(
 /// Appends `12:00:00.000Z  WARN target: message,"field":value` with a line feed.
 pub(crate) fn write_event(event: &EventLine<'_>, out: &mut Vec<u8>) {
     write_head(event.unix_nanos, event.level, out);
-    write_escaped(event.target, ENDPOINT_MAX_BYTES, out);
+    write_escaped(event.target.text(), ENDPOINT_MAX_BYTES, out);
     out.extend_from_slice(b": ");
     out.extend_from_slice(&event.fields.message);
     if let Some((_, members)) = event.fields.members.split_first() {

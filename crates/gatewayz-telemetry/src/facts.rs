@@ -30,11 +30,10 @@ impl Events for LogEvents {
     }
 
     fn event(&self, event: &Event<'_>, around: &Around<'_>) {
-        self.0.write_event(event, |inherited| {
-            let mut facts = SpanFacts::default();
+        self.0.write_event(event, |facts, inherited| {
             let is_inside = around.each(|state| {
-                add_span(state, &mut facts);
-                state.fields(&mut |name, value| match value {
+                add_span(state, facts);
+                state.fields(|name, value| match value {
                     FieldValue::Integer(value) => inherited.integer(name, value),
                     FieldValue::Unsigned(value) => inherited.unsigned(name, value),
                     FieldValue::Flag(value) => inherited.flag(name, value),
@@ -43,9 +42,8 @@ impl Events for LogEvents {
                 });
             });
             if !is_inside {
-                of_thread(&mut facts);
+                of_thread(facts);
             }
-            facts
         });
     }
 }

@@ -96,12 +96,12 @@ impl Attributes {
 
     /// Takes over those of `later`, which replace earlier ones.
     pub(crate) fn append(&mut self, later: &Self) {
-        later.each(&mut |name, value| self.add(name, value));
+        later.each(|name, value| self.add(name, value));
         self.dropped += later.dropped;
     }
 
     /// Shows each field to `look`, in the order in which they were recorded.
-    pub(crate) fn each(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
+    pub(crate) fn each(&self, mut look: impl FnMut(&'static str, FieldValue<'_>)) {
         for entry in &self.entries {
             look(entry.name, self.value(entry.value));
         }
@@ -174,7 +174,7 @@ mod tests {
 
     fn shown(attributes: &Attributes) -> Vec<String> {
         let mut shown = Vec::new();
-        attributes.each(&mut |name, value| shown.push(format!("{name} {value:?}")));
+        attributes.each(|name, value| shown.push(format!("{name} {value:?}")));
         shown
     }
 

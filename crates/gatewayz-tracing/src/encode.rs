@@ -1,5 +1,6 @@
 //! Spans as OTLP protobuf, written field by field into a buffer (opentelemetry-proto trace/v1/trace.proto).
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use opentelemetry::trace::SpanKind;
@@ -34,8 +35,10 @@ const FLAG_HAS_IS_REMOTE: u32 = 0x100;
 /// Flags bit 9: the parent is remote.
 const FLAG_IS_REMOTE: u32 = 0x200;
 
-/// Trace id and span id with tag and length; start, end and flags with a tag.
-const POSITION_BYTES: usize = 2 + 16 + 2 + 8 + 2 * (1 + 8) + 2 + 4;
+/// The place of a length that is not known yet.
+const LENGTH: [u8; 2] = [0, 0];
+/// Tag and length of the span; trace id and span id with tag and length; start, end and flags with a tag.
+const HEAD_BYTES: usize = 1 + LENGTH.len() + 2 + 16 + 2 + 8 + 2 * (1 + 8) + 2 + 4;
 
 /// A span's status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,36 +59,35 @@ pub(crate) fn span(
     out: &mut Vec<u8>,
     write_rest: impl FnOnce(&mut Vec<u8>),
 ) {
-    out.push(SCOPE_SPANS_SPANS);
-    length_delimited(out, |out| {
-        let position = position(identity, start_unix_nanos, end_unix_nanos);
-        match identity.parent_span_id {
-            Some(parent) => {
-                let mut with_parent = [0; POSITION_BYTES + 10];
-                let (head, field) = with_parent.split_at_mut(POSITION_BYTES);
-                head.copy_from_slice(&position);
-                field[..2].copy_from_slice(&[PARENT_SPAN_ID, 8]);
-                field[2..].copy_from_slice(&parent.to_bytes());
-                out.extend_from_slice(&with_parent);
-            }
-            None => out.extend_from_slice(&position),
+    let body = out.len() + 1 + LENGTH.len();
+    let head = head(identity, start_unix_nanos, end_unix_nanos);
+    match identity.parent_span_id {
+        Some(parent) => {
+            let mut with_parent = [0; HEAD_BYTES + 10];
+            let (before, field) = with_parent.split_at_mut(HEAD_BYTES);
+            before.copy_from_slice(&head);
+            field[..2].copy_from_slice(&[PARENT_SPAN_ID, 8]);
+            field[2..].copy_from_slice(&parent.to_bytes());
+            out.extend_from_slice(&with_parent);
         }
-        if let Some(state) = &identity.context.state {
-            bytes(TRACE_STATE, state.as_str().as_bytes(), out);
-        }
-        write_rest(out);
-    });
+        None => out.extend_from_slice(&head),
+    }
+    if let Some(state) = &identity.context.state {
+        bytes(TRACE_STATE, state.as_str().as_bytes(), out);
+    }
+    write_rest(out);
+    set_length(body, out);
 }
 
 /// Ids, times and flags: what every span has, in one piece, because each append costs a look at the buffer's room.
-fn position(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64) -> [u8; POSITION_BYTES] {
+fn head(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64) -> [u8; HEAD_BYTES] {
     let remote = if identity.parent_is_remote {
         FLAG_IS_REMOTE
     } else {
         0
     };
     let flags = u32::from(identity.context.flags.to_u8()) | FLAG_HAS_IS_REMOTE | remote;
-    let mut fields = [0; POSITION_BYTES];
+    let mut fields = [0; HEAD_BYTES];
     let mut rest = fields.as_mut_slice();
     let mut put = |tag: &[u8], value: &[u8]| {
         let (field, after) = std::mem::take(&mut rest).split_at_mut(tag.len() + value.len());
@@ -94,6 +96,7 @@ fn position(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64)
         tail.copy_from_slice(value);
         rest = after;
     };
+    put(&[SCOPE_SPANS_SPANS], &LENGTH);
     put(&[TRACE_ID, 16], &identity.context.trace_id.to_bytes());
     put(&[SPAN_ID, 8], &identity.context.span_id.to_bytes());
     put(&[START_TIME], &start_unix_nanos.to_le_bytes());
@@ -102,28 +105,23 @@ fn position(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64)
     fields
 }
 
-/// Appends the span's name.
-pub fn name(text: &str, out: &mut Vec<u8>) {
-    let text = cut(text);
-    match u8::try_from(text.len()) {
-        Ok(length) if length < 0x80 => {
-            out.extend_from_slice(&[NAME, length]);
-            out.extend_from_slice(text.as_bytes());
-        }
-        Ok(_) | Err(_) => bytes(NAME, text.as_bytes(), out),
-    }
-}
-
-/// Appends the span's kind.
-pub fn kind(kind: &SpanKind, out: &mut Vec<u8>) {
-    out.push(KIND);
-    out.push(match kind {
+/// Appends the span's kind and name.
+pub fn kind_and_name(kind: &SpanKind, name: &str, out: &mut Vec<u8>) {
+    let kind = match kind {
         SpanKind::Internal => 1,
         SpanKind::Server => 2,
         SpanKind::Client => 3,
         SpanKind::Producer => 4,
         SpanKind::Consumer => 5,
-    });
+    };
+    let name = cut(name);
+    if name.len() < 0x80 {
+        out.extend_from_slice(&[KIND, kind, NAME, name.len() as u8]);
+        out.extend_from_slice(name.as_bytes());
+        return;
+    }
+    out.extend_from_slice(&[KIND, kind]);
+    bytes(NAME, name.as_bytes(), out);
 }
 
 /// Appends the span's status; nothing for [`StatusCode::Unset`].
@@ -148,7 +146,6 @@ pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
     // What is shorter has lengths of one byte each, known beforehand.
     if key.len() + value.len() < 0x80 - 6 {
         let lengths = [key.len() + value.len() + 6, value.len() + 2, value.len()].map(|length| length as u8);
-        out.reserve(key.len() + value.len() + 8);
         short_key(key, lengths[0], out);
         out.extend_from_slice(&[0x12, lengths[1], 0x0a, lengths[2]]);
         out.extend_from_slice(value.as_bytes());
@@ -160,8 +157,9 @@ pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
 /// Appends an integer attribute of the span.
 pub fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
     let value = value.cast_unsigned();
-    if value < 0x80 {
-        scalar_attribute(key, [0x18, value as u8], out);
+    if value < 0x80 && key.len() < 0x80 - 6 {
+        short_key(key, key.len() as u8 + 6, out);
+        out.extend_from_slice(&[0x12, 2, 0x18, value as u8]);
         return;
     }
     attribute(ATTRIBUTE, key, out, |out| {
@@ -185,7 +183,6 @@ pub fn number_attribute(key: &str, value: f64, out: &mut Vec<u8>) {
 fn scalar_attribute<const N: usize>(key: &str, value: [u8; N], out: &mut Vec<u8>) {
     let length = key.len() + N + 4;
     if length < 0x80 {
-        out.reserve(length + 2);
         short_key(key, length as u8, out);
         out.extend_from_slice(&[0x12, N as u8]);
         out.extend_from_slice(&value);
@@ -240,31 +237,31 @@ pub(crate) fn bytes(tag: u8, value: &[u8], out: &mut Vec<u8>) {
 
 /// Appends what `write` appends, with its length before it.
 pub(crate) fn length_delimited(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    // Most messages are shorter than 16 KiB and longer than 127 bytes, or shorter: one byte is moved at worst
-    // for those, and nothing is measured beforehand.
-    let start = out.len();
-    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&LENGTH);
+    let body = out.len();
     write(out);
-    let length = (out.len() - start - 2) as u64;
-    match length {
-        0..0x80 => {
-            out.remove(start);
-            if let Some(slot) = out.get_mut(start) {
-                *slot = length as u8;
-            }
+    set_length(body, out);
+}
+
+/// Sets the length of what begins at `body` and has [`LENGTH`] before it.
+fn set_length(body: usize, out: &mut Vec<u8>) {
+    let length = out.len() - body;
+    let start = body - LENGTH.len();
+    if length < 0x4000 {
+        // Two bytes also where one would do: a varint may have more than it needs, and nothing has to be moved.
+        if let Some(place) = out.get_mut(start..body) {
+            place.copy_from_slice(&[(length & 0x7f) as u8 | 0x80, (length >> 7) as u8]);
         }
-        0x80..0x4000 => {
-            if let Some([low, high]) = out.get_mut(start..start + 2) {
-                *low = (length & 0x7f) as u8 | 0x80;
-                *high = (length >> 7) as u8;
-            }
-        }
-        0x4000.. => {
-            let mut prefix = Vec::with_capacity(10);
-            varint(length, &mut prefix);
-            out.splice(start..start + 2, prefix);
-        }
+        return;
     }
+    insert_length(length, start..body, out);
+}
+
+#[cold]
+fn insert_length(length: usize, place: Range<usize>, out: &mut Vec<u8>) {
+    let mut bytes = Vec::with_capacity(10);
+    varint(length as u64, &mut bytes);
+    out.splice(place, bytes);
 }
 
 /// Appends a base-128 varint.

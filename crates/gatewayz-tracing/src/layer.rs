@@ -42,7 +42,7 @@ impl SpanState {
     }
 
     /// Shows each field of the span to `look`.
-    pub fn fields(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
+    pub fn fields(&self, look: impl FnMut(&'static str, FieldValue<'_>)) {
         match self {
             Self::Server(server) => server.fields(look),
             Self::Local(local) => local.attributes().each(look),

@@ -54,23 +54,20 @@ impl Default for LocalSpan {
 impl LocalSpan {
     /// Begins below `parent`. What an ended span allocated is used again.
     pub(crate) fn begin_below(&mut self, parent: &SpanState) {
-        self.begin(parent.identity().child(), parent.request().cloned());
+        self.identity.become_child_of(parent.identity());
+        self.request = parent.request().cloned();
+        self.started = Moment::now();
     }
 
     /// Begins without a parent among the spans: below the request of this thread when it `is_contextual`, else as the
     /// first of a trace of its own.
     pub(crate) fn begin_on_thread(&mut self, tracer: &Tracer, is_contextual: bool) {
-        match is_contextual.then(current_request).flatten() {
-            Some(request) => self.begin(request.identity().child(), Some(request)),
-            None => self.begin(tracer.identify(None, Moment::now()), None),
-        }
-    }
-
-    #[inline]
-    fn begin(&mut self, identity: SpanIdentity, request: Option<Arc<ServerSpan>>) {
-        self.identity = identity;
-        self.request = request;
+        self.request = is_contextual.then(current_request).flatten();
         self.started = Moment::now();
+        match &self.request {
+            Some(request) => self.identity.become_child_of(request.identity()),
+            None => self.identity = tracer.identify(None, self.started),
+        }
     }
 
     /// Lets go of what the span held, except for its buffers.
@@ -102,8 +99,8 @@ impl LocalSpan {
         let end = start.saturating_add(Moment::now().nanos_since(self.started));
         tracer.export(&self.identity, start, end, |out| {
             let said = &self.said;
-            encode::name(said.name.as_deref().unwrap_or(name), out);
-            encode::kind(said.kind.as_ref().unwrap_or(&SpanKind::Internal), out);
+            let kind = said.kind.as_ref().unwrap_or(&SpanKind::Internal);
+            encode::kind_and_name(kind, said.name.as_deref().unwrap_or(name), out);
             said.attributes.write(out);
             if let Some(status) = said.status {
                 encode::status(status, said.status_message.as_deref().unwrap_or_default(), out);

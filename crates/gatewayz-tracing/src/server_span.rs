@@ -69,10 +69,9 @@ impl PreparedServerSpan {
         let verb = if method == "_OTHER" { "HTTP" } else { method };
         let mut out = Vec::with_capacity(256);
         match route {
-            Some(route) => encode::name(&format!("{verb} {route}"), &mut out),
-            None => encode::name(verb, &mut out),
+            Some(route) => encode::kind_and_name(&SpanKind::Server, &format!("{verb} {route}"), &mut out),
+            None => encode::kind_and_name(&SpanKind::Server, verb, &mut out),
         }
-        encode::kind(&SpanKind::Server, &mut out);
         encode::text_attribute("http.request.method", method, &mut out);
         if let Some(route) = route {
             encode::text_attribute("http.route", route, &mut out);
@@ -144,7 +143,7 @@ impl<A: ?Sized> ServerSpan<A> {
     }
 
     /// Shows each field that was recorded to `look`.
-    pub(crate) fn fields(&self, look: &mut dyn FnMut(&'static str, FieldValue<'_>)) {
+    pub(crate) fn fields(&self, look: impl FnMut(&'static str, FieldValue<'_>)) {
         if self.touched.load(Ordering::Acquire) {
             self.recorded.lock().each(look);
         }

@@ -34,12 +34,11 @@ impl SpanIdentity {
         self.context.flags.is_sampled()
     }
 
-    pub(crate) fn child(&self) -> Self {
-        Self {
-            context: self.context.child(new_span_id(), self.is_sampled()),
-            parent_span_id: Some(self.context.span_id),
-            parent_is_remote: false,
-        }
+    /// Becomes that of a new span below `parent`, in the same process.
+    pub(crate) fn become_child_of(&mut self, parent: &Self) {
+        self.context = parent.context.child(new_span_id(), parent.is_sampled());
+        self.parent_span_id = Some(parent.context.span_id);
+        self.parent_is_remote = false;
     }
 }
 

@@ -85,6 +85,6 @@ impl Events for Heard {
 /// A span's fields as a text.
 pub(super) fn fields(state: &SpanState) -> String {
     let mut text = String::new();
-    state.fields(&mut |name, value| write!(text, "{name}={value:?} ").unwrap());
+    state.fields(|name, value| write!(text, "{name}={value:?} ").unwrap());
     text
 }
