@@ -8,8 +8,10 @@ use rustix::time::{ClockId, clock_gettime};
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// `2026-11-22T07:03:04`.
 const DATE_TIME_LEN: usize = 19;
-/// `2026-11-22T07:03:04.005Z`.
-pub(crate) const TIMESTAMP_LEN: usize = 24;
+/// `{"timestamp":"2026-11-22T07:03:04.005Z`.
+const LINE_START_BYTES: usize = MILLIS_AT + 4;
+const TIMESTAMP_AT: usize = 14;
+const MILLIS_AT: usize = TIMESTAMP_AT + DATE_TIME_LEN + 1;
 
 /// Nanoseconds since the Unix epoch; 0 for a clock before it.
 #[must_use]
@@ -33,26 +35,26 @@ pub(crate) fn unix_nanos_now() -> u64 {
 
 /// Appends `2026-11-22T07:03:04.005Z`.
 pub fn write_timestamp(unix_nanos: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&timestamp(unix_nanos));
+    out.extend_from_slice(&line_start(unix_nanos)[TIMESTAMP_AT..]);
 }
 
-/// `2026-11-22T07:03:04.005Z`.
-pub(crate) fn timestamp(unix_nanos: u64) -> [u8; TIMESTAMP_LEN] {
-    const EPOCH: [u8; TIMESTAMP_LEN] = *b"1970-01-01T00:00:00.000Z";
+/// What a line has up to its timestamp; with it, because it is the same but for three digits for a whole second.
+pub(crate) fn line_start(unix_nanos: u64) -> [u8; LINE_START_BYTES] {
+    const EPOCH: [u8; LINE_START_BYTES] = *b"{\"timestamp\":\"1970-01-01T00:00:00.000Z";
     // When the second of the text began, and the text.
-    thread_local!(static CACHED: Cell<(u64, [u8; TIMESTAMP_LEN])> = const { Cell::new((0, EPOCH)) });
+    thread_local!(static CACHED: Cell<(u64, [u8; LINE_START_BYTES])> = const { Cell::new((0, EPOCH)) });
     let (mut began, mut text) = CACHED.get();
     if unix_nanos.wrapping_sub(began) >= NANOS_PER_SECOND {
         let second = unix_nanos / NANOS_PER_SECOND;
         began = second * NANOS_PER_SECOND;
-        text[..DATE_TIME_LEN].copy_from_slice(&date_time(second));
+        text[TIMESTAMP_AT..MILLIS_AT - 1].copy_from_slice(&date_time(second));
         CACHED.set((began, text));
     }
     let millis = ((unix_nanos - began) / 1_000_000) as u16;
     let digit = |value: u16| b'0' + (value % 10) as u8;
-    text[DATE_TIME_LEN + 1] = digit(millis / 100);
-    text[DATE_TIME_LEN + 2] = digit(millis / 10);
-    text[DATE_TIME_LEN + 3] = digit(millis);
+    text[MILLIS_AT] = digit(millis / 100);
+    text[MILLIS_AT + 1] = digit(millis / 10);
+    text[MILLIS_AT + 2] = digit(millis);
     text
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Level;
 
-use crate::clock::{TIMESTAMP_LEN, timestamp};
+use crate::clock::line_start;
 use crate::endpoint::{ENDPOINT_MAX_CHARS, Endpoint};
 use crate::fields::{CLOSING_BYTES, Fields};
 use crate::ids;
@@ -14,10 +14,6 @@ use crate::target::Target;
 
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
-
-const START: &[u8; START_BYTES] = b"{\"timestamp\":\"0000-00-00T00:00:00.000Z";
-const START_BYTES: usize = TIMESTAMP_AT + TIMESTAMP_LEN;
-const TIMESTAMP_AT: usize = 14;
 
 // Each ends the value before it.
 const ENDPOINT: &[u8] = b"\",\"endpoint\":\"";
@@ -201,7 +197,7 @@ impl LineEncoder {
         request: &RequestLine<'_>,
         out: &mut Vec<u8>,
     ) {
-        out.extend_from_slice(&start(request.unix_nanos));
+        out.extend_from_slice(&line_start(request.unix_nanos));
         out.extend_from_slice(&prepared.before_endpoint);
         request.endpoint.write(out);
         out.extend_from_slice(&prepared.after_endpoint);
@@ -224,7 +220,7 @@ impl LineEncoder {
 
     /// Appends one event's line with its line feed.
     pub(crate) fn write_event(&self, event: &EventLine<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&start(event.unix_nanos));
+        out.extend_from_slice(&line_start(event.unix_nanos));
         let level = level_index(event.level);
         let after_message = match &event.facts.request {
             Some(RequestFacts { endpoint, prepared }) => {
@@ -272,13 +268,6 @@ pub(crate) struct EventLine<'a> {
     pub(crate) fields: &'a Fields,
     /// Events of the same callsite that were left out before this one.
     pub(crate) suppressed: u32,
-}
-
-/// A line up to its timestamp.
-fn start(unix_nanos: u64) -> [u8; START_BYTES] {
-    let mut start = *START;
-    start[TIMESTAMP_AT..].copy_from_slice(&timestamp(unix_nanos));
-    start
 }
 
 /// Appends milliseconds with three digits after the point.

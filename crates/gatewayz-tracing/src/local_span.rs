@@ -28,11 +28,18 @@ pub struct LocalSpan {
 /// What the span's fields say of it.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
+    /// Most spans have none.
+    instructions: Option<Box<Instructions>>,
+    attributes: Attributes,
+}
+
+/// What fields say to the exporter instead of about the span.
+#[derive(Debug, Default)]
+struct Instructions {
     name: Option<String>,
     kind: Option<SpanKind>,
     status: Option<StatusCode>,
     status_message: Option<String>,
-    attributes: Attributes,
 }
 
 impl Default for LocalSpan {
@@ -98,13 +105,15 @@ impl LocalSpan {
         let start = self.started.unix_nanos();
         let end = start.saturating_add(Moment::now().nanos_since(self.started));
         tracer.export(&self.identity, start, end, |out| {
-            let said = &self.said;
-            let kind = said.kind.as_ref().unwrap_or(&SpanKind::Internal);
-            encode::kind_and_name(kind, said.name.as_deref().unwrap_or(name), out);
-            said.attributes.write(out);
-            if let Some(status) = said.status {
-                encode::status(status, said.status_message.as_deref().unwrap_or_default(), out);
+            let Said {
+                instructions,
+                attributes,
+            } = &self.said;
+            match instructions {
+                None => encode::kind_and_name(&SpanKind::Internal, name, out),
+                Some(instructions) => instructions.write(name, out),
             }
+            attributes.write(out);
         });
     }
 }
@@ -112,19 +121,15 @@ impl LocalSpan {
 impl Said {
     /// Says nothing any more; a buffer of ordinary length stays.
     pub(crate) fn clear(&mut self) {
-        self.name = None;
-        self.kind = None;
-        self.status = None;
-        self.status_message = None;
+        self.instructions = None;
         self.attributes.clear();
     }
 
     /// Takes over what `later` says.
     pub(crate) fn take(&mut self, later: &mut Self) {
-        replace(&mut self.name, &mut later.name);
-        replace(&mut self.kind, &mut later.kind);
-        replace(&mut self.status, &mut later.status);
-        replace(&mut self.status_message, &mut later.status_message);
+        if let Some(later) = later.instructions.take() {
+            self.instructions.get_or_insert_default().take(*later);
+        }
         self.attributes.append(&later.attributes);
     }
 
@@ -133,12 +138,13 @@ impl Said {
         let Some(instruction) = field.name().strip_prefix("otel.") else {
             return false;
         };
+        let instructions = self.instructions.get_or_insert_default();
         match instruction {
-            "name" => self.name = Some(encode::cut(value).to_owned()),
-            "kind" => self.kind = Some(kind(value)),
-            "status_code" => self.status = Some(status(value)),
+            "name" => instructions.name = Some(encode::cut(value).to_owned()),
+            "kind" => instructions.kind = Some(kind(value)),
+            "status_code" => instructions.status = Some(status(value)),
             "status_message" | "status_description" => {
-                self.status_message = Some(encode::cut(value).to_owned());
+                instructions.status_message = Some(encode::cut(value).to_owned());
             }
             _ => return false,
         }
@@ -146,9 +152,24 @@ impl Said {
     }
 }
 
-fn replace<T>(old: &mut Option<T>, new: &mut Option<T>) {
-    if let Some(new) = new.take() {
-        *old = Some(new);
+impl Instructions {
+    /// Takes over what `later` says.
+    fn take(&mut self, later: Self) {
+        *self = Self {
+            name: later.name.or(self.name.take()),
+            kind: later.kind.or(self.kind.take()),
+            status: later.status.or(self.status),
+            status_message: later.status_message.or(self.status_message.take()),
+        };
+    }
+
+    /// Appends kind, name and status; `name` is the span's own.
+    fn write(&self, name: &str, out: &mut Vec<u8>) {
+        let kind = self.kind.as_ref().unwrap_or(&SpanKind::Internal);
+        encode::kind_and_name(kind, self.name.as_deref().unwrap_or(name), out);
+        if let Some(status) = self.status {
+            encode::status(status, self.status_message.as_deref().unwrap_or_default(), out);
+        }
     }
 }
 
