@@ -1,6 +1,6 @@
 //! RFC 3339 timestamps in UTC with milliseconds, the date part cached per thread and second.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -35,29 +35,36 @@ pub(crate) fn unix_nanos_now() -> u64 {
 
 /// Appends `2026-11-22T07:03:04.005Z`.
 pub fn write_timestamp(unix_nanos: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&line_start(unix_nanos)[TIMESTAMP_AT..]);
+    with_line_start(unix_nanos, |start| out.extend_from_slice(&start[TIMESTAMP_AT..]));
 }
 
-/// What a line has up to its timestamp; with it, because it is the same but for three digits for a whole second.
-pub(crate) fn line_start(unix_nanos: u64) -> [u8; LINE_START_BYTES] {
+/// Appends what a line has up to its timestamp.
+pub(crate) fn write_line_start(unix_nanos: u64, out: &mut Vec<u8>) {
+    with_line_start(unix_nanos, |start| out.extend_from_slice(start));
+}
+
+/// Kept as a whole, because it is the same but for three digits for all lines of a second.
+#[inline]
+fn with_line_start(unix_nanos: u64, write: impl FnOnce(&[u8; LINE_START_BYTES])) {
     const EPOCH: [u8; LINE_START_BYTES] = *b"{\"timestamp\":\"1970-01-01T00:00:00.000Z";
     // When the second of the text began, and the text.
-    thread_local!(static CACHED: Cell<(u64, [u8; LINE_START_BYTES])> = const { Cell::new((0, EPOCH)) });
-    let (mut began, mut text) = CACHED.get();
-    if unix_nanos.wrapping_sub(began) >= NANOS_PER_SECOND {
-        let second = unix_nanos / NANOS_PER_SECOND;
-        began = second * NANOS_PER_SECOND;
-        text[TIMESTAMP_AT..MILLIS_AT - 1].copy_from_slice(&date_time(second));
-        CACHED.set((began, text));
-    }
-    let millis = ((unix_nanos - began) / 1_000_000) as u16;
-    let digit = |value: u16| b'0' + (value % 10) as u8;
-    text[MILLIS_AT] = digit(millis / 100);
-    text[MILLIS_AT + 1] = digit(millis / 10);
-    text[MILLIS_AT + 2] = digit(millis);
-    text
+    thread_local!(static KEPT: RefCell<(u64, [u8; LINE_START_BYTES])> = const { RefCell::new((0, EPOCH)) });
+    KEPT.with_borrow_mut(|(began, text)| {
+        if unix_nanos.wrapping_sub(*began) >= NANOS_PER_SECOND {
+            let second = unix_nanos / NANOS_PER_SECOND;
+            *began = second * NANOS_PER_SECOND;
+            text[TIMESTAMP_AT..MILLIS_AT - 1].copy_from_slice(&date_time(second));
+        }
+        let millis = ((unix_nanos - *began) / 1_000_000) as u16;
+        let digit = |value: u16| b'0' + (value % 10) as u8;
+        text[MILLIS_AT] = digit(millis / 100);
+        text[MILLIS_AT + 1] = digit(millis / 10);
+        text[MILLIS_AT + 2] = digit(millis);
+        write(text);
+    });
 }
 
+#[cold]
 fn date_time(second: u64) -> [u8; DATE_TIME_LEN] {
     let mut text = *b"9999-12-31T23:59:59";
     let timestamp = i64::try_from(second)

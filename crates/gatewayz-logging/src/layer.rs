@@ -141,32 +141,39 @@ impl LogLayer {
         if self.format == Format::Bunyan {
             emit_request_event(prepared, method, status_code, request);
         }
-        let line = Line {
-            bytes: &[],
-            unix_nanos: request.unix_nanos,
-            level: prepared.level,
-            severity: severity(prepared.level, REQUEST_TARGET),
-            ids: Some(ids),
-        };
+        let (level, severity) = (prepared.level, severity(prepared.level, REQUEST_TARGET));
         self.write(
-            line,
+            (level, severity),
+            |bytes| Line {
+                bytes,
+                unix_nanos: request.unix_nanos,
+                level,
+                severity,
+                ids: Some(ids),
+            },
             |out| self.encoder.write_request(prepared, request, out),
             |out| pretty::write_request(prepared, method, status_code, request, out),
         );
     }
 
     /// Sends one line to stdout in its format and to the other sinks as JSON.
-    fn write(&self, line: Line<'_>, json: impl FnOnce(&mut Vec<u8>), pretty: impl FnOnce(&mut Vec<u8>)) {
+    fn write(
+        &self,
+        (level, severity): (Level, Severity),
+        line: impl Fn(&[u8]) -> Line<'_>,
+        json: impl FnOnce(&mut Vec<u8>),
+        pretty: impl FnOnce(&mut Vec<u8>),
+    ) {
         if self.format == Format::Json && !self.lines.has_others() {
-            self.lines.write_stdout_with(line.level, line.severity, json);
+            self.lines.write_stdout_with(level, severity, json);
             return;
         }
         if self.format == Format::Pretty {
-            with_scratch(pretty, |bytes| self.lines.write_stdout(&Line { bytes, ..line }));
+            with_scratch(pretty, |bytes| self.lines.write_stdout(&line(bytes)));
         }
         if self.format == Format::Json || self.lines.has_others() {
             with_scratch(json, |bytes| {
-                let line = Line { bytes, ..line };
+                let line = line(bytes);
                 if self.format == Format::Json {
                     self.lines.write_stdout(&line);
                 }
@@ -341,15 +348,16 @@ impl LogLayer {
     }
 
     fn write_line(&self, event: &EventLine<'_>) {
-        let line = Line {
-            bytes: &[],
-            unix_nanos: event.unix_nanos,
-            level: event.level,
-            severity: severity(event.level, event.target.text()),
-            ids: event.facts.ids,
-        };
+        let (level, severity) = (event.level, severity(event.level, event.target.text()));
         self.write(
-            line,
+            (level, severity),
+            |bytes| Line {
+                bytes,
+                unix_nanos: event.unix_nanos,
+                level,
+                severity,
+                ids: event.facts.ids,
+            },
             |out| self.encoder.write_event(event, out),
             |out| pretty::write_event(event, out),
         );

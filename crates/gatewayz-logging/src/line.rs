@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Level;
 
-use crate::clock::line_start;
+use crate::clock::write_line_start;
 use crate::endpoint::{ENDPOINT_MAX_CHARS, Endpoint};
 use crate::fields::{CLOSING_BYTES, Fields};
 use crate::ids;
@@ -197,7 +197,7 @@ impl LineEncoder {
         request: &RequestLine<'_>,
         out: &mut Vec<u8>,
     ) {
-        out.extend_from_slice(&line_start(request.unix_nanos));
+        write_line_start(request.unix_nanos, out);
         out.extend_from_slice(&prepared.before_endpoint);
         request.endpoint.write(out);
         out.extend_from_slice(&prepared.after_endpoint);
@@ -220,7 +220,7 @@ impl LineEncoder {
 
     /// Appends one event's line with its line feed.
     pub(crate) fn write_event(&self, event: &EventLine<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(&line_start(event.unix_nanos));
+        write_line_start(event.unix_nanos, out);
         let level = level_index(event.level);
         let after_message = match &event.facts.request {
             Some(RequestFacts { endpoint, prepared }) => {
