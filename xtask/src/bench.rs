@@ -158,19 +158,21 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<bool> {
     Ok(passed)
 }
 
-/// Holds the instructions of a request of the service against bare, counted in the same run; the service is built.
+/// Holds the instructions of a request against bare, counted in the same run: of the service, which is built, and of the
+/// middleware alone, without and with a span and an event in the handler.
 ///
 /// # Errors
-/// When bare cannot be built, or a run fails.
+/// When a peer cannot be built, or a run fails.
 pub(crate) fn instruction_gate(root: &Path, target: &Path) -> Result<bool> {
     let bench = Bench {
         root,
         target: target.to_owned(),
-        peers: vec![Peer::Bare, Peer::Service],
+        peers: vec![Peer::Bare, Peer::Service, Peer::Lean],
         scale: Scale::Quick,
         minutes: 1,
     };
     Peer::Bare.build(root, target)?;
+    Peer::Lean.build(root, target)?;
     Ok(bench.run(&[Measurement::Instructions])?.passed())
 }
 

@@ -5,6 +5,8 @@
 /// Another `DIGITS` than twice `BYTES` does not compile.
 ///
 /// Without a table the compiler can work on eight bytes at once: 33 instructions for a trace id instead of 90.
+// A call would cost half of that again.
+#[inline(always)]
 #[must_use]
 pub fn hex_digits<const BYTES: usize, const DIGITS: usize>(id: &[u8; BYTES]) -> [u8; DIGITS] {
     const { assert!(DIGITS == 2 * BYTES, "two digits a byte") }

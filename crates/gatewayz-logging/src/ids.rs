@@ -13,7 +13,6 @@ pub struct SpanIds {
 
 impl SpanIds {
     /// The members of a line from the quote before the trace id to the one before the message.
-    #[inline]
     pub(crate) fn members(&self) -> [u8; MEMBERS_BYTES] {
         members(&hex_digits(&self.trace_id), &hex_digits(&self.span_id))
     }

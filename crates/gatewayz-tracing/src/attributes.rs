@@ -107,6 +107,7 @@ impl Attributes {
         }
     }
 
+    #[inline]
     fn value(&self, stored: Stored) -> FieldValue<'_> {
         match stored {
             Stored::Integer(value) => FieldValue::Integer(value),
@@ -127,17 +128,15 @@ impl Attributes {
 
     /// Appends them to an encoded span.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        for Entry { name, value } in &self.entries {
-            match self.value(*value) {
-                FieldValue::Integer(value) => encode::integer_attribute(name, value, out),
-                FieldValue::Unsigned(value) => {
-                    encode::text_attribute(name, itoa::Buffer::new().format(value), out);
-                }
-                FieldValue::Flag(value) => encode::flag_attribute(name, value, out),
-                FieldValue::Number(value) => encode::number_attribute(name, value, out),
-                FieldValue::Text(value) => encode::text_attribute(name, value, out),
+        self.each(|name, value| match value {
+            FieldValue::Integer(value) => encode::integer_attribute(name, value, out),
+            FieldValue::Unsigned(value) => {
+                encode::text_attribute(name, itoa::Buffer::new().format(value), out);
             }
-        }
+            FieldValue::Flag(value) => encode::flag_attribute(name, value, out),
+            FieldValue::Number(value) => encode::number_attribute(name, value, out),
+            FieldValue::Text(value) => encode::text_attribute(name, value, out),
+        });
         encode::dropped_attributes(self.dropped, out);
     }
 }
