@@ -28,7 +28,7 @@ pub fn write_escaped(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     write_by_character(text, limit, out)
 }
 
-/// Apart from the plain case, whose 40 instructions would be 60 with this one's registers to save.
+/// A function of its own, so that the plain case need not save this one's registers.
 #[inline(never)]
 fn write_by_character(text: &str, limit: usize, out: &mut Vec<u8>) -> bool {
     let end = out.len().saturating_add(limit);

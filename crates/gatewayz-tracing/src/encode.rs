@@ -248,7 +248,8 @@ fn set_length(body: usize, out: &mut Vec<u8>) {
     let length = out.len() - body;
     let start = body - LENGTH.len();
     if length < 0x4000 {
-        // Two bytes also where one would do: a varint may have more than it needs, and nothing has to be moved.
+        // Two bytes also where one would do, so that nothing has to be moved. Decoders take a varint of up to ten bytes,
+        // whatever it needs.
         if let Some(place) = out.get_mut(start..body) {
             place.copy_from_slice(&[(length & 0x7f) as u8 | 0x80, (length >> 7) as u8]);
         }
