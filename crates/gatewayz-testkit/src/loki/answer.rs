@@ -10,6 +10,9 @@ use crate::serve::{Reply, Whole, is_success};
 ///
 /// An answer with a status below 300 keeps the lines that Loki would keep; every other answer keeps none unless
 /// it says so.
+///
+/// A broken body needs a status that has one: after 204 or 304 a client takes its bytes for the start of the next
+/// answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// What Loki would answer.

@@ -326,7 +326,7 @@ fn check_hostile(answer: impl Fn(u16) -> Answer) {
 
     pushing
         .loki
-        .answer_next(vec![answer(204), answer(400), answer(503)]);
+        .answer_next(vec![answer(200), answer(400), answer(503)]);
     for _ in 0..3 {
         let pushes = pushing.loki.request_count();
         counted_requests(api, 10, "/api/users/1", 200);
