@@ -121,7 +121,7 @@ impl Queue {
         let unreserved = settings
             .capacity_bytes
             .saturating_sub(settings.audit_reserve_bytes);
-        let shed_above = unreserved / 5 * 4;
+        let shed_above = (settings.capacity_bytes / 5 * 4).min(unreserved);
         let shard = |index| {
             CachePadded::new(Mutex::new(Shard {
                 index,

@@ -86,7 +86,7 @@ pub trait Observe: Send + 'static {
     fn retry(&self, status: &str);
     /// A batch was delivered at `now` whose oldest record was queued at `oldest`.
     fn delivered(&mut self, oldest: Instant, now: Instant);
-    /// The figures after a failed attempt, after the first batch that is well again, and when records were lost or
+    /// The figures after a failed attempt, after the first batch that is well again, and when records were rejected or
     /// refused since they were last shown.
     fn figures(&mut self, status: &Status);
 }

@@ -161,16 +161,17 @@ impl<S: Sink, T: Time> Worker<S, T> {
             self.shared.recycle(batch.into_chunks());
         }
         // All is well almost always, and adding up the shards has a price.
-        if lost > 0 || self.failure_shown || self.shared.refused() != self.refused_shown {
-            self.show_figures(false);
+        if discarded.is_some() || self.failure_shown || self.shared.refused() != self.refused_shown {
+            self.show_figures();
         }
     }
 
-    fn show_figures(&mut self, failed: bool) {
+    fn show_figures(&mut self) {
+        let status = self.shared.status();
         self.refused_shown = self.shared.refused();
-        self.failure_shown = failed;
+        self.failure_shown = status.last_error.is_some();
         if let Some(observer) = &mut self.observer {
-            observer.figures(&self.shared.status());
+            observer.figures(&status);
         }
     }
 
@@ -212,7 +213,7 @@ impl<S: Sink, T: Time> Worker<S, T> {
             };
             failed += 1;
             self.shared.ledger.record_failure(&failure);
-            self.show_figures(true);
+            self.show_figures();
             if failed >= SPLIT_SUSPECT_ATTEMPT
                 && batch.len() > 1
                 && batch.bytes() > self.policy.split_suspect_bytes

@@ -5,6 +5,8 @@ mod world;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -22,7 +24,11 @@ const BATCH_MAX_BYTES: usize = 8_000;
 const SPLIT_SUSPECT_BYTES: usize = 2_000;
 
 /// Looks at the books whenever they are shown.
-struct Auditor;
+#[derive(Default)]
+struct Auditor {
+    /// Whether they said last that the destination fails.
+    failing: Arc<AtomicBool>,
+}
 
 impl Observe for Auditor {
     fn attempt(&self, _status: &str, _took: Duration) {}
@@ -33,6 +39,7 @@ impl Observe for Auditor {
 
     fn figures(&mut self, status: &Status) {
         assert_balanced(status);
+        self.failing.store(status.last_error.is_some(), Relaxed);
     }
 }
 
@@ -148,13 +155,15 @@ proptest! {
             refused: 0,
             seen: Vec::new(),
         })));
+        let auditor = Auditor::default();
+        let failing = Arc::clone(&auditor.failing);
         let mut worker = Worker::new(
             Arc::clone(&queue.0),
             Arc::clone(&control),
             world.clone(),
             world.clone(),
             policy,
-            Some(Box::new(Auditor)),
+            Some(Box::new(auditor)),
         );
 
         world.world().advance_to(start);
@@ -163,6 +172,7 @@ proptest! {
             world.world().advance_to(next);
         }
         let status = queue.0.status();
+        prop_assert_eq!(failing.load(Relaxed), status.last_error.is_some(), "an end or a beginning was not shown");
 
         let world = world.world();
         assert_balanced(&status);
