@@ -2,6 +2,7 @@
 
 use std::io;
 
+use gatewayz_delivery::Severity;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_bunyan_formatter::{BunyanFormattingLayer, JsonStorageLayer};
 use tracing_subscriber::Layer;
@@ -10,6 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::unix_nanos_now;
+use crate::layer::severity;
 use crate::stdout::{Line, Lines};
 
 /// Layers that write each event as one bunyan record.
@@ -29,6 +31,7 @@ where
         Writer {
             lines,
             level: Level::INFO,
+            severity: Severity::Info,
         },
     );
     JsonStorageLayer.and_then(formatting.with_filter(events))
@@ -39,6 +42,7 @@ where
 struct Writer {
     lines: Lines,
     level: Level,
+    severity: Severity,
 }
 
 impl<'a> MakeWriter<'a> for Writer {
@@ -52,6 +56,7 @@ impl<'a> MakeWriter<'a> for Writer {
         Self {
             lines: self.lines.clone(),
             level: *metadata.level(),
+            severity: severity(*metadata.level(), metadata.target()),
         }
     }
 }
@@ -62,7 +67,7 @@ impl io::Write for Writer {
             bytes,
             unix_nanos: unix_nanos_now(),
             level: self.level,
-            severity: crate::layer::severity(self.level, ""),
+            severity: self.severity,
             ids: None,
         });
         Ok(bytes.len())

@@ -193,7 +193,7 @@ fn emit_request_event(
     let span_id = str::from_utf8(request.span_id).unwrap_or_default();
     let duration_ms = request.duration_nanos as f64 / 1e6;
     let endpoint = request.endpoint.shown();
-    let exception_type = request.exception.map(|(kind, _)| kind);
+    let (exception_type, exception_message) = request.exception.unzip();
     macro_rules! emit {
             ($level:expr) => {
                 tracing::event!(
@@ -206,6 +206,7 @@ fn emit_request_event(
                     trace_id,
                     span_id,
                     exception_type,
+                    exception_message,
                     "{}",
                     prepared.message
                 )
@@ -380,9 +381,10 @@ pub(crate) fn severity(level: Level, target: &str) -> Severity {
 /// `Debug` that logs) gets a buffer of its own.
 fn with_scratch(write: impl FnOnce(&mut Vec<u8>), read: impl FnOnce(&[u8])) {
     thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
-    let mut scratch = SCRATCH.take();
+    // A thread that ends may have no buffer any more when its other thread-locals have something to say.
+    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
     scratch.clear();
     write(&mut scratch);
     read(&scratch);
-    SCRATCH.set(scratch);
+    let _gone = SCRATCH.try_with(|kept| kept.set(scratch));
 }

@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tracing::{Level, Metadata};
 use tracing_core::callsite::rebuild_interest_cache;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -100,7 +101,8 @@ pub struct LevelHandle(Arc<Inner>);
 struct Inner {
     configured: Levels,
     current: ArcSwap<Levels>,
-    change: AtomicU64,
+    /// Held while a change is made, so that two are one after the other in all of its parts; counts them.
+    changes: Mutex<u64>,
     /// Loudest level at which request lines are written, so that each asks one number instead of the list.
     request_verbosity: AtomicU8,
 }
@@ -114,7 +116,7 @@ impl LevelHandle {
         Self(Arc::new(Inner {
             configured,
             current,
-            change: AtomicU64::new(0),
+            changes: Mutex::new(0),
             request_verbosity,
         }))
     }
@@ -133,13 +135,18 @@ impl LevelHandle {
 
     /// Puts `levels` in force at once. The number identifies this change for [`Self::reset_if`].
     pub fn set(&self, levels: Levels) -> u64 {
+        let mut changes = self.0.changes.lock();
+        self.change(&mut changes, levels)
+    }
+
+    fn change(&self, changes: &mut u64, levels: Levels) -> u64 {
         self.0
             .request_verbosity
             .store(request_verbosity(&levels), Ordering::Release);
         self.0.current.store(Arc::new(levels));
-        let change = self.0.change.fetch_add(1, Ordering::AcqRel) + 1;
         rebuild_interest_cache();
-        change
+        *changes += 1;
+        *changes
     }
 
     /// Goes back to the configured levels.
@@ -149,8 +156,9 @@ impl LevelHandle {
 
     /// Goes back to the configured levels if nothing has changed since `change`; for a time limit.
     pub fn reset_if(&self, change: u64) {
-        if self.0.change.load(Ordering::Acquire) == change {
-            self.reset();
+        let mut changes = self.0.changes.lock();
+        if *changes == change {
+            self.change(&mut changes, self.0.configured.clone());
         }
     }
 

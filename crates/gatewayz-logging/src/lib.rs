@@ -26,6 +26,9 @@ pub use ids::SpanIds;
 pub use json::write_escaped;
 pub use layer::{FactSource, LogLayer, RequestFacts, SpanFacts};
 pub use level::{LevelHandle, LevelParseError, Levels};
-pub use line::{Format, LineEncoder, LineSettings, PreparedEventLine, PreparedRequestLine, RequestLine};
+pub use line::{
+    Format, LineEncoder, LineSettings, PreparedEventLine, PreparedRequestLine, REQUEST_LINE_MAX_BYTES,
+    RequestLine,
+};
 pub use members::Members;
 pub use stdout::{Line, LineSink, Lines, Stdout};

@@ -14,6 +14,9 @@ use crate::target::Target;
 
 /// What a line takes beside its fields and endpoint, generously.
 const FRAME_BYTES: usize = 1024;
+/// The longest line of a request, whatever is asked for: path and texts escaped to six times their length, the fields of
+/// [`Members`](crate::Members) and what failed it.
+pub const REQUEST_LINE_MAX_BYTES: usize = 12 * 1024;
 
 // Each ends the value before it.
 const ENDPOINT: &[u8] = b"\",\"endpoint\":\"";
@@ -43,7 +46,7 @@ pub struct LineSettings {
     pub service: String,
     /// Value of `environment`.
     pub environment: String,
-    /// Longest line with its line feed, in bytes; at least 2,048 is used.
+    /// Longest line with its line feed, in bytes; at least [`REQUEST_LINE_MAX_BYTES`] is used.
     pub line_max_bytes: usize,
 }
 
@@ -127,7 +130,7 @@ impl LineEncoder {
             after_message: [ENVIRONMENT, &environment, TARGET].concat(),
             service,
             environment,
-            line_max_bytes: settings.line_max_bytes.max(2 * FRAME_BYTES),
+            line_max_bytes: settings.line_max_bytes.max(REQUEST_LINE_MAX_BYTES),
         }
     }
 
@@ -287,5 +290,42 @@ pub(crate) fn level_index(level: Level) -> usize {
         Level::INFO => 2,
         Level::DEBUG => 3,
         Level::TRACE => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::members::Members;
+
+    #[test]
+    fn the_longest_line_of_a_request_is_within_its_bound() {
+        let escaped_six_times = "\u{1}".repeat(100_000);
+        let encoder = LineEncoder::new(&LineSettings {
+            service: escaped_six_times.clone(),
+            environment: escaped_six_times.clone(),
+            line_max_bytes: 0,
+        });
+        let prepared = encoder.prepare_request(&escaped_six_times, 500, Some(&escaped_six_times));
+        let mut fields = Members::default();
+        for _ in 0..1_000 {
+            fields.text("field", &escaped_six_times);
+        }
+        let fields = fields.into_bytes();
+        let request = RequestLine {
+            unix_nanos: u64::MAX,
+            duration_nanos: u64::MAX,
+            endpoint: &Endpoint::new(&escaped_six_times),
+            trace_id: &[b'f'; 32],
+            span_id: &[b'f'; 16],
+            exception: Some(("panic", &escaped_six_times)),
+            fields: Some(&fields),
+        };
+        let mut line = Vec::new();
+
+        encoder.write_request(&prepared, &request, &mut line);
+
+        assert!(line.len() <= REQUEST_LINE_MAX_BYTES, "{}", line.len());
+        assert!(line.len() > REQUEST_LINE_MAX_BYTES / 2, "{}", line.len());
     }
 }

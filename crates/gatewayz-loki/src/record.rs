@@ -6,6 +6,9 @@ const HAS_TRACE_ID: u8 = 0b0001_0000;
 const HAS_SPAN_ID: u8 = 0b0010_0000;
 const LEVEL_BITS: u8 = 0b0000_1111;
 
+/// Most bytes that a record has beside its line.
+pub const HEAD_MAX_BYTES: usize = 1 + 8 + 16 + 8;
+
 /// Appends one log line to `out`, in the form [`LokiSink`](crate::LokiSink) reads.
 ///
 /// `level` is one of `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE`; any other text files the line under `INFO`, so that

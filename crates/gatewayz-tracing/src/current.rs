@@ -27,7 +27,9 @@ thread_local! {
 
 /// Runs `poll` as part of the request of `span`; `span` is back afterwards, also after a panic.
 pub fn in_request<T>(span: &mut Option<Arc<ServerSpan>>, poll: impl FnOnce() -> T) -> T {
-    let outer = CURRENT.replace(span.take());
+    // A thread that ends may have dropped its own already.
+    let outer = CURRENT.try_with(|current| current.replace(span.take()));
+    let outer = outer.ok().flatten();
     let _restore = Restore { span, outer };
     poll()
 }
@@ -39,14 +41,19 @@ struct Restore<'a> {
 
 impl Drop for Restore<'_> {
     fn drop(&mut self) {
-        *self.span = CURRENT.replace(self.outer.take());
+        if let Ok(span) = CURRENT.try_with(|current| current.replace(self.outer.take())) {
+            *self.span = span;
+        }
     }
 }
 
 /// The request being served on this thread; `None` outside of requests.
 #[must_use]
 pub fn current_request() -> Option<Arc<ServerSpan>> {
-    CURRENT.with_borrow(Clone::clone)
+    CURRENT
+        .try_with(|current| current.borrow().clone())
+        .ok()
+        .flatten()
 }
 
 /// The context of `span`, to be sent along with a call; `None` when neither a

@@ -22,6 +22,7 @@ pub struct LocalSpan {
     /// The request it belongs to; `None` outside of requests.
     request: Option<Arc<ServerSpan>>,
     started: Moment,
+    start_unix_nanos: u64,
     said: Said,
 }
 
@@ -53,6 +54,7 @@ impl Default for LocalSpan {
             },
             request: None,
             started: Moment::now(),
+            start_unix_nanos: 0,
             said: Said::default(),
         }
     }
@@ -63,18 +65,25 @@ impl LocalSpan {
     pub(crate) fn begin_below(&mut self, parent: &SpanState) {
         self.identity.become_child_of(parent.identity());
         self.request = parent.request().cloned();
-        self.started = Moment::now();
+        self.start();
     }
 
     /// Begins without a parent among the spans: below the request of this thread when it `is_contextual`, else as the
     /// first of a trace of its own.
     pub(crate) fn begin_on_thread(&mut self, tracer: &Tracer, is_contextual: bool) {
         self.request = is_contextual.then(current_request).flatten();
-        self.started = Moment::now();
+        self.start();
         match &self.request {
             Some(request) => self.identity.become_child_of(request.identity()),
             None => self.identity = tracer.identify(None, self.started),
         }
+    }
+
+    /// The wall clock is asked now and not at the end: a step of it in between would move the span away from its
+    /// request's.
+    fn start(&mut self) {
+        self.started = Moment::now();
+        self.start_unix_nanos = self.started.unix_nanos();
     }
 
     /// Lets go of what the span held, except for its buffers.
@@ -102,7 +111,7 @@ impl LocalSpan {
     }
 
     pub(crate) fn export(&self, tracer: &Tracer, name: &str) {
-        let start = self.started.unix_nanos();
+        let start = self.start_unix_nanos;
         let end = start.saturating_add(Moment::now().nanos_since(self.started));
         tracer.export(&self.identity, start, end, |out| {
             let Said {

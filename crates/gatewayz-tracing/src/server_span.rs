@@ -178,6 +178,6 @@ impl ServerSpan {
     }
 
     pub(crate) fn take_pending() -> Option<Arc<Self>> {
-        PENDING.take()
+        PENDING.try_with(Cell::take).ok().flatten()
     }
 }

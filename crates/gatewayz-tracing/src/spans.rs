@@ -176,6 +176,8 @@ impl Subscriber for SpanSubscriber {
             attributes.parent().cloned()
         };
         let mut local = spare::take();
+        // Values are foreign code that may panic, and would leave a parent behind that nobody releases.
+        attributes.record(local.said());
         let parent = parent.filter(|parent| {
             let held = self.store.hold(parent, |span| local.begin_below(&span.state));
             held.is_some()
@@ -183,7 +185,6 @@ impl Subscriber for SpanSubscriber {
         if parent.is_none() {
             local.begin_on_thread(&self.tracer, is_contextual);
         }
-        attributes.record(local.said());
         self.store.insert(OpenSpan {
             metadata: attributes.metadata(),
             parent,
