@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use gatewayz_delivery::{Delivery, QueueSettings, RetryPolicy};
-use gatewayz_logging::Stdout;
-use gatewayz_loki::LokiSink;
+use gatewayz_logging::{REQUEST_LINE_MAX_BYTES, Stdout};
+use gatewayz_loki::{LokiSink, record};
 use gatewayz_metrics::Registry;
 use gatewayz_tracing::otlp::OtlpSink;
 
@@ -28,7 +28,7 @@ pub(crate) fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<D
     let queue = QueueSettings {
         capacity_bytes: log.stdout_buffer_bytes,
         audit_reserve_bytes: AUDIT_RESERVE_BYTES.min(log.stdout_buffer_bytes / 8),
-        record_max_bytes: log.line_max_bytes,
+        record_max_bytes: longest_line(log),
         batch_bytes: STDOUT_BATCH_BYTES,
         batch_max_bytes: 4 * STDOUT_BATCH_BYTES,
         linger: STDOUT_LINGER,
@@ -49,10 +49,23 @@ pub(crate) fn deliver_stdout(log: &LogSettings, registry: &Registry) -> Result<D
     .map_err(failed)
 }
 
-pub(crate) fn deliver_loki(export: &LokiExport, registry: &Registry) -> Result<Delivery, StartError> {
+/// No line is longer; a queue with a smaller bound would lose whole lines.
+fn longest_line(log: &LogSettings) -> usize {
+    log.line_max_bytes.max(REQUEST_LINE_MAX_BYTES)
+}
+
+pub(crate) fn deliver_loki(
+    export: &LokiExport,
+    log: &LogSettings,
+    registry: &Registry,
+) -> Result<Delivery, StartError> {
     let observer = ExporterObserver::new(registry, LOKI)?;
     let sink = LokiSink::new(&export.loki)?;
-    Delivery::spawn(LOKI, sink, export.queue, export.retry, Some(Box::new(observer))).map_err(|source| {
+    let queue = QueueSettings {
+        record_max_bytes: longest_line(log) + record::HEAD_MAX_BYTES,
+        ..export.queue
+    };
+    Delivery::spawn(LOKI, sink, queue, export.retry, Some(Box::new(observer))).map_err(|source| {
         StartError::Delivery {
             signal: "Loki",
             source,

@@ -85,7 +85,8 @@ fn state(status: &Status) -> SignalState {
         // Without a success since, the failure stands as long as records wait for one.
         age < RECENT || status.queued > 0
     });
-    let filling = status.queued_bytes > status.capacity_bytes / 5 * 4;
+    // Before the queue sheds, which begins at 80 % and keeps it there.
+    let filling = status.queued_bytes > status.capacity_bytes / 10 * 7;
     if failing || filling {
         SignalState::Degraded
     } else {

@@ -1,5 +1,15 @@
 //! The one value from which a request's metric, log line and span are made.
 
+use std::fmt::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use actix_web::Error;
+
+use crate::panic::guarded;
+
+/// Longest text of an exception, in characters.
+pub(crate) const MESSAGE_MAX_CHARS: usize = 512;
+
 /// How one request ended, known once, at its last byte, its abort or its panic.
 #[derive(Debug, Clone)]
 pub struct RequestOutcome<'a> {
@@ -26,8 +36,41 @@ pub struct RequestOutcome<'a> {
 pub struct Exception {
     /// Its type.
     pub kind: ExceptionKind,
-    /// Text for the log line and the span; never for the client.
+    /// Text for the log line and the span, at most 512 characters and, for a panic, its place; never for the client.
     pub message: String,
+}
+
+impl Exception {
+    /// What `error` says of itself. Its `Display` is foreign code: it may panic, and its text may have no end.
+    pub(crate) fn of_error(kind: ExceptionKind, error: &Error) -> Self {
+        let mut text = Text {
+            message: String::new(),
+            room: MESSAGE_MAX_CHARS,
+        };
+        let written = guarded(|| catch_unwind(AssertUnwindSafe(|| write!(text, "{error}"))));
+        let message = match written {
+            // Not written means that there was no room for all of it.
+            Ok(Ok(()) | Err(fmt::Error)) => text.message,
+            Err(panicked) => panicked.message,
+        };
+        Self { kind, message }
+    }
+}
+
+struct Text {
+    message: String,
+    /// How many characters more it takes.
+    room: usize,
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            self.room = self.room.checked_sub(1).ok_or(fmt::Error)?;
+            self.message.push(character);
+        }
+        Ok(())
+    }
 }
 
 /// The types of exceptions, a closed set.

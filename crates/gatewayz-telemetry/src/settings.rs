@@ -15,6 +15,8 @@ use url::Url;
 
 /// Most bytes of one OTLP request; receivers refuse gRPC messages above 4 MiB unless told otherwise.
 const OTLP_BATCH_MAX_BYTES: usize = 7 * 512 * 1024;
+/// More than the longest span has: 64 attributes of 2 KiB with their keys, its own, and what failed it.
+const SPAN_MAX_BYTES: usize = 256 * 1024;
 
 /// Everything [`Telemetry::start`](crate::Telemetry::start) needs.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ pub struct TelemetrySettings {
     pub metrics: RegistrySettings,
     /// Families of the service itself, beside [`FAMILIES`](crate::FAMILIES).
     pub families: Vec<&'static [Family]>,
-    /// Route templates whose requests leave no signal: scrapes and probes.
+    /// Route templates whose GET and HEAD requests leave no signal: scrapes and probes.
     pub silent_routes: Vec<&'static str>,
 }
 
@@ -88,6 +90,7 @@ impl ExportSettings {
             },
             queue: QueueSettings {
                 capacity_bytes: 16 * 1024 * 1024,
+                record_max_bytes: SPAN_MAX_BYTES,
                 batch_max_bytes: OTLP_BATCH_MAX_BYTES,
                 linger: Duration::from_secs(1),
                 ..QueueSettings::default()
@@ -107,7 +110,7 @@ pub struct LogSettings {
     pub format: Format,
     /// Which events become lines.
     pub levels: Levels,
-    /// Longest line, in bytes.
+    /// Longest line, in bytes; at least [`REQUEST_LINE_MAX_BYTES`](gatewayz_logging::REQUEST_LINE_MAX_BYTES) is used.
     pub line_max_bytes: usize,
     /// Most events one callsite writes in a second; `None` sets no limit.
     pub events_per_second: Option<NonZeroU32>,

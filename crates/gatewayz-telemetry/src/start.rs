@@ -129,7 +129,7 @@ impl Telemetry {
             loki: settings
                 .loki
                 .as_ref()
-                .map(|loki| deliver_loki(loki, &registry))
+                .map(|loki| deliver_loki(loki, &settings.log, &registry))
                 .transpose()?
                 .map(Arc::new),
             otlp: match &settings.traces.export {

@@ -2,53 +2,37 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::sync::{Arc, mpsc};
+mod serving;
+
 use std::time::{Duration, Instant};
 
-use actix_web::{App, HttpServer, web};
-use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings};
+use actix_web::web;
+use gatewayz_telemetry::{ExportSettings, Telemetry};
 use gatewayz_testkit::http::Client;
 use gatewayz_testkit::otlp::{ReceivedSpan, Receiver};
 use gatewayz_tracing::otlp::Protocol;
 use gatewayz_tracing::{current_context, otel_context, w3c};
 use opentelemetry::trace::{Span, Tracer};
+use serving::{Lines, parse, serve};
 use tracing::Instrument;
 
 #[test]
 fn children_events_and_api_spans_belong_to_the_request() {
     let receiver = Receiver::start();
-    let lines = tempfile::tempfile().unwrap();
-    let telemetry = Telemetry::start(settings(&receiver, &lines)).unwrap();
-    let (started, start) = mpsc::channel();
-    let requests = telemetry.requests();
-    let server = std::thread::spawn(move || {
-        actix_web::rt::System::new().block_on(async {
-            let server = HttpServer::new(move || {
-                App::new()
-                    .route("/orders/{id}", web::get().to(order))
-                    .wrap(requests.clone())
-            });
-            let server = server
-                .workers(1)
-                .disable_signals()
-                .bind(("127.0.0.1", 0))
-                .unwrap();
-            let address = server.addrs()[0];
-            let server = server.run();
-            started.send((address, server.handle())).unwrap();
-            server.await.unwrap();
-        });
+    let lines = Lines::new();
+    let mut settings = lines.settings("orders-api");
+    let endpoint = receiver.grpc_endpoint().parse().unwrap();
+    settings.traces.export = Some(ExportSettings::new(Protocol::Grpc, endpoint));
+    let telemetry = Telemetry::start(settings).unwrap();
+    let server = serve(&telemetry, |app| {
+        app.route("/orders/{id}", web::get().to(order));
     });
-    let (address, handle) = start.recv().unwrap();
 
-    let answer = Client::connect(address)
+    let answer = Client::connect(server.address)
         .unwrap()
         .get("/orders/7?token=hidden", &[])
         .unwrap();
-    actix_web::rt::System::new().block_on(handle.stop(true));
-    server.join().unwrap();
+    server.stop();
     let report = telemetry.shutdown(Instant::now() + Duration::from_secs(10));
 
     assert_eq!(report.undelivered(), 0);
@@ -73,20 +57,20 @@ fn children_events_and_api_spans_belong_to_the_request() {
         format!("00-{}-{}-03", child.trace_id_hex(), child.span_id_hex())
     );
 
+    let text = lines.read();
+    assert!(!text.contains("hidden"));
+    assert!(text.is_ascii());
     // actix tells of its own start and stop.
-    let log: Vec<String> = read(lines)
-        .lines()
-        .filter(|line| !line.contains("\"actix_server"))
-        .map(str::to_owned)
-        .collect();
-    assert!(!log.concat().contains("hidden"));
-    let in_task: serde_json::Value = serde_json::from_str(&log[0]).unwrap();
+    let mut log = parse(&text);
+    log.retain(|line| !line["target"].as_str().unwrap().starts_with("actix_server"));
+    let [in_task, line, _request] = &log[..] else {
+        panic!("{log:#?}")
+    };
     assert_eq!(
         (&in_task["message"], &in_task["endpoint"]),
         (&"In a task".into(), &"/orders/7".into())
     );
     assert_eq!(in_task["span_id"], root.span_id_hex().as_str());
-    let line: serde_json::Value = serde_json::from_str(&log[1]).unwrap();
     let keys: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         keys,
@@ -118,8 +102,6 @@ fn children_events_and_api_spans_belong_to_the_request() {
         (&"/orders/7".into(), &"/orders/{id}".into())
     );
     assert_eq!(line["span_id"], child.span_id_hex().as_str());
-    assert!(log.concat().is_ascii());
-    assert_eq!(log.len(), 3);
 }
 
 async fn order(id: web::Path<u64>) -> String {
@@ -140,19 +122,4 @@ async fn load_order(id: u64) -> String {
         outgoing.push_str(value);
     });
     outgoing
-}
-
-fn read(mut file: File) -> String {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0)).unwrap();
-    file.read_to_string(&mut text).unwrap();
-    text
-}
-
-fn settings(receiver: &Receiver, lines: &File) -> TelemetrySettings {
-    let mut settings = TelemetrySettings::new("orders-api", "1.0.0", "local");
-    let endpoint = receiver.grpc_endpoint().parse().unwrap();
-    settings.traces.export = Some(ExportSettings::new(Protocol::Grpc, endpoint));
-    settings.log.file = Some(Arc::new(lines.try_clone().unwrap()));
-    settings
 }

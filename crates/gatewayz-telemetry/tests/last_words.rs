@@ -40,8 +40,23 @@ fn child() {
         "thread panic" => {
             std::thread::spawn(|| panic!("no database")).join().unwrap_err();
         }
+        "thread local" => std::thread::spawn(log_at_the_very_end).join().unwrap(),
         _ => {}
     }
+}
+
+/// A thread-local of the service that has something to say, registered before those of a line.
+fn log_at_the_very_end() {
+    struct Pool;
+
+    impl Drop for Pool {
+        fn drop(&mut self) {
+            tracing::info_span!("close").in_scope(|| tracing::info!("The pool is closed"));
+        }
+    }
+
+    thread_local!(static POOL: Pool = const { Pool });
+    POOL.with(|_| tracing::info!("The pool is open"));
 }
 
 /// The lines and the spans that such an end leaves.
@@ -81,6 +96,15 @@ fn a_main_that_panics_delivers_what_it_said_and_why() {
         "{lines}"
     );
     assert_eq!(spans, ["migrate"]);
+}
+
+#[test]
+fn a_thread_local_that_logs_while_its_thread_ends_is_delivered() {
+    let (lines, mut spans) = after("thread local");
+
+    spans.sort();
+    assert!(lines.contains("The pool is closed"), "{lines}");
+    assert_eq!(spans, ["close", "migrate"]);
 }
 
 #[test]

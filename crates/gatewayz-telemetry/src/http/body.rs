@@ -25,6 +25,20 @@ pin_project_lite::pin_project! {
         content: Content<B>,
         end: BodyEnd,
     }
+
+    impl<B> PinnedDrop for ObservedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // What a body says while it is dropped belongs to its request.
+            if let Some(in_flight) = &mut this.end.in_flight
+                && matches!(*this.content, Content::Parts { .. })
+            {
+                in_request(&mut in_flight.current, || {
+                    this.content.set(Content::Whole { bytes: Bytes::new() });
+                });
+            }
+        }
+    }
 }
 
 pin_project_lite::pin_project! {
@@ -68,7 +82,7 @@ impl BodyEnd {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.bytes_out += bytes.len() as u64;
             if bytes.is_empty() {
-                in_flight.finish(self.status_code, None);
+                in_flight.finish(self.status_code);
             }
         }
         (!bytes.is_empty()).then_some(bytes)
@@ -91,7 +105,7 @@ impl Drop for BodyEnd {
             .as_ref()
             .is_some_and(|in_flight| self.is_complete(in_flight.bytes_out));
         if complete && let Some(in_flight) = &mut self.in_flight {
-            in_flight.finish(self.status_code, None);
+            in_flight.finish(self.status_code);
         }
     }
 }
@@ -129,19 +143,17 @@ where
             }
             Ok(Poll::Ready(Some(Err(error)))) => {
                 let error: Error = error.into();
-                let exception = Exception {
-                    kind: ExceptionKind::Body,
-                    message: error.to_string(),
-                };
-                in_flight.finish(BROKEN_OFF, Some(&exception));
+                in_flight.failed_by = Some(Exception::of_error(ExceptionKind::Body, &error));
+                in_flight.finish(BROKEN_OFF);
                 Poll::Ready(Some(Err(error)))
             }
             Ok(Poll::Ready(None)) => {
-                in_flight.finish(this.end.status_code, None);
+                in_flight.finish(this.end.status_code);
                 Poll::Ready(None)
             }
             Err(exception) => {
-                in_flight.finish(BROKEN_OFF, Some(&exception));
+                in_flight.failed_by = Some(exception);
+                in_flight.finish(BROKEN_OFF);
                 Poll::Ready(Some(Err(ErrorInternalServerError("the response broke off"))))
             }
         }

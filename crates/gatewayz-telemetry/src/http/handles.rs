@@ -27,7 +27,7 @@ pub(crate) struct Routes {
 pub(crate) struct Route {
     /// `None` when no route matched.
     pub(crate) template: Option<Arc<str>>,
-    /// Whether its requests leave no signal.
+    /// Whether GET and HEAD leave no signal.
     pub(crate) silent: bool,
     methods: [OnceCell<Rc<MethodHandles>>; method::LABELS.len()],
 }
@@ -72,7 +72,8 @@ impl Routes {
     /// The route a request will most likely take.
     ///
     /// Asking the router before it has routed makes it try every pattern, so the templates of earlier answers are
-    /// tried first. Two overlapping templates may be taken for each other until both have answered once.
+    /// tried first, literals before parameters. Where templates overlap and the router's order is another, it is the
+    /// wrong one: the outcome has the route that did answer, gauges and events in between have the expected one.
     pub(crate) fn expect(&self, request: &ServiceRequest, recorder: &Recorder) -> Rc<Route> {
         if let Some(route) = self.seen.borrow().find(request.path()) {
             return Rc::clone(route);

@@ -47,6 +47,8 @@ pub(crate) struct InFlight {
     /// The caller's request id; the trace id stands in for it.
     pub(crate) request_id: Option<HeaderValue>,
     pub(crate) bytes_out: u64,
+    /// What failed it; `None` while nothing was thrown.
+    pub(crate) failed_by: Option<Exception>,
     finished: bool,
 }
 
@@ -78,6 +80,7 @@ impl InFlight {
             payload,
             request_id,
             bytes_out: 0,
+            failed_by: None,
             finished: false,
         })
     }
@@ -114,7 +117,7 @@ impl InFlight {
         &self.trace_id_hex
     }
 
-    pub(crate) fn finish(&mut self, status_code: u16, exception: Option<&Exception>) {
+    pub(crate) fn finish(&mut self, status_code: u16) {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
@@ -128,7 +131,7 @@ impl InFlight {
             end_unix_nanos: self.start_unix_nanos.saturating_add(duration_nanos),
             bytes_in: self.payload.bytes(),
             bytes_out: self.bytes_out,
-            exception,
+            exception: self.failed_by.as_ref(),
         };
         self.record(&outcome, handles);
         self.worker.ended();
@@ -198,6 +201,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.finish(CLIENT_CLOSED, None);
+        self.finish(CLIENT_CLOSED);
     }
 }

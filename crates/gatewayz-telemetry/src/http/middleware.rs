@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready as poll_ready};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::InternalError;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpResponse};
 use gatewayz_logging::{Endpoint, RequestFacts};
@@ -108,14 +108,16 @@ where
         let start_unix_nanos = started.unix_nanos();
         let Worker { recorder, routes, .. } = &*self.worker;
         let route = routes.expect(&request, recorder);
-        let handles = if route.silent {
+        let method = request.method();
+        // Only probes are silent: any other method there may be somebody else's traffic.
+        let handles = if route.silent && matches!(*method, Method::GET | Method::HEAD) {
             None
         } else {
-            route.method(method::index(request.method()), recorder)
+            route.method(method::index(method), recorder)
         };
         let Some(handles) = handles else {
             return Answer {
-                future: self.inner.call(request),
+                called: called(|| self.inner.call(request)),
                 in_flight: None,
             };
         };
@@ -140,9 +142,9 @@ where
             payload,
             request_id,
         );
-        let future = in_request(&mut in_flight.current, || self.inner.call(request));
+        let called = in_request(&mut in_flight.current, || called(|| self.inner.call(request)));
         Answer {
-            future,
+            called,
             in_flight: Some(in_flight),
         }
     }
@@ -167,12 +169,13 @@ fn mark(in_flight: &mut InFlight, headers: &mut HeaderMap) {
 }
 
 /// Ends the request with an answer that no later body can change.
-fn fail(mut in_flight: Box<InFlight>, mut response: HttpResponse, exception: Option<&Exception>) -> Error {
+fn fail(mut in_flight: Box<InFlight>, mut response: HttpResponse, exception: Option<Exception>) -> Error {
     mark(&mut in_flight, response.headers_mut());
     if let BodySize::Sized(length) = response.body().size() {
         in_flight.bytes_out = length;
     }
-    in_flight.finish(response.status().as_u16(), exception);
+    in_flight.failed_by = exception;
+    in_flight.finish(response.status().as_u16());
     InternalError::from_response("answered by the request middleware", response).into()
 }
 
@@ -180,8 +183,38 @@ pin_project_lite::pin_project! {
     /// Resolves to the observed answer.
     pub struct Answer<F> {
         #[pin]
-        future: F,
+        called: Called<F>,
         in_flight: Option<Box<InFlight>>,
+    }
+
+    impl<F> PinnedDrop for Answer<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            // The client has left. What the handler says while it is dropped belongs to its request.
+            if let Some(in_flight) = this.in_flight {
+                in_request(&mut in_flight.current, || this.called.set(Called::Over));
+            }
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// What calling the application came to.
+    #[project = CalledProjection]
+    enum Called<F> {
+        Answering { #[pin] future: F },
+        // Route guards and the first half of a middleware run within the call itself.
+        Panicked { exception: Option<Exception> },
+        Over,
+    }
+}
+
+fn called<F>(call: impl FnOnce() -> F) -> Called<F> {
+    match guarded(|| catch_unwind(AssertUnwindSafe(call))) {
+        Ok(future) => Called::Answering { future },
+        Err(exception) => Called::Panicked {
+            exception: Some(exception),
+        },
     }
 }
 
@@ -195,15 +228,20 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let future = this.future;
-        let poll = || guarded(|| catch_unwind(AssertUnwindSafe(|| future.poll(context))));
+        let poll = || match this.called.project() {
+            CalledProjection::Answering { future } => {
+                guarded(|| catch_unwind(AssertUnwindSafe(|| future.poll(context))))
+            }
+            CalledProjection::Panicked { exception } => exception.take().map_or(Ok(Poll::Pending), Err),
+            CalledProjection::Over => Ok(Poll::Pending),
+        };
         let caught = match this.in_flight {
             Some(in_flight) => in_request(&mut in_flight.current, poll),
             None => poll(),
         };
         let result = match caught {
             Ok(polled) => poll_ready!(polled),
-            Err(exception) => return Poll::Ready(Err(panicked(this.in_flight.take(), &exception))),
+            Err(exception) => return Poll::Ready(Err(panicked(this.in_flight.take(), exception))),
         };
         let mut in_flight = this.in_flight.take();
         Poll::Ready(match result {
@@ -212,6 +250,9 @@ where
                 if let Some(in_flight) = &mut in_flight {
                     mark(in_flight, response.headers_mut());
                     in_flight.routed(response.request());
+                    if status_code >= 500 {
+                        in_flight.failed_by = response.response().error().map(thrown);
+                    }
                 }
                 Ok(response.map_body(|_, body| ObservedBody::new(body, status_code, in_flight)))
             }
@@ -224,16 +265,22 @@ where
 }
 
 /// An inner middleware gave up with an `Err`; it is answered and counted like any response.
-fn refused(in_flight: Box<InFlight>, error: &Error) -> Error {
-    let response = error.error_response();
-    let exception = response.status().is_server_error().then(|| Exception {
-        kind: ExceptionKind::Error,
-        message: error.to_string(),
-    });
-    fail(in_flight, response, exception.as_ref())
+fn refused(mut in_flight: Box<InFlight>, error: &Error) -> Error {
+    let answer = || guarded(|| catch_unwind(AssertUnwindSafe(|| error.error_response())));
+    match in_request(&mut in_flight.current, answer) {
+        Ok(response) => {
+            let failed = response.status().is_server_error();
+            fail(in_flight, response, failed.then(|| thrown(error)))
+        }
+        Err(exception) => panicked(Some(in_flight), exception),
+    }
 }
 
-fn panicked(in_flight: Option<Box<InFlight>>, exception: &Exception) -> Error {
+fn thrown(error: &Error) -> Exception {
+    Exception::of_error(ExceptionKind::Error, error)
+}
+
+fn panicked(in_flight: Option<Box<InFlight>>, exception: Exception) -> Error {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     match in_flight {
         Some(in_flight) => {

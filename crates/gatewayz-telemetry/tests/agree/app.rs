@@ -1,88 +1,107 @@
-//! A service in which everything can go wrong, on a port of its own.
+//! A service in which everything can go wrong.
 
-use std::net::SocketAddr;
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::{ErrorForbidden, ErrorInternalServerError, ErrorServiceUnavailable};
+use actix_web::guard::fn_guard;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Bytes};
-use actix_web::{App, Error, HttpResponse, HttpServer};
+use actix_web::{Error, HttpResponse, ResponseError};
 use futures_util::stream;
-use gatewayz_telemetry::Telemetry;
 
-pub(super) struct Running {
-    pub(super) address: SocketAddr,
-    handle: ServerHandle,
-    thread: JoinHandle<()>,
-}
-
-impl Running {
-    /// Lets running requests finish.
-    pub(super) fn stop(self) {
-        futures_executor(self.handle.stop(true));
-        self.thread.join().unwrap();
-    }
-}
-
-fn futures_executor(future: impl Future<Output = ()>) {
-    actix_web::rt::System::new().block_on(future);
-}
-
-pub(super) fn start(telemetry: &Telemetry) -> Running {
-    let requests = telemetry.requests();
-    let (started, start) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        actix_web::rt::System::new().block_on(async {
-            let server = HttpServer::new(move || {
-                App::new()
-                    .app_data(web::PayloadConfig::new(1024))
-                    .route("/live", web::get().to(HttpResponse::Ok))
-                    .service(web::resource("/ok/{id}").route(web::get().to(|| async { "fine" })))
-                    .service(web::resource("/echo").route(web::post().to(|body: Bytes| async { body })))
-                    .route(
-                        "/error",
-                        web::get().to(|| async { Err::<&str, _>(ErrorInternalServerError("it broke")) }),
-                    )
-                    .service(
-                        web::resource("/refused/{status}")
-                            .wrap(from_fn(refuse))
-                            .route(web::get().to(|| async { "never" })),
-                    )
-                    .route("/panic", web::get().to(panic_at_once))
-                    .route(
-                        "/panic-in-body",
-                        web::get().to(|| async { streamed(Ending::Panic) }),
-                    )
-                    .route("/stream", web::get().to(|| async { streamed(Ending::Complete) }))
-                    .route("/endless", web::get().to(|| async { streamed(Ending::Never) }))
-                    .wrap(requests.clone())
-            })
-            .workers(2)
-            .h1_allow_half_closed(false)
-            .shutdown_timeout(10)
-            .disable_signals()
-            .bind(("127.0.0.1", 0))
-            .unwrap();
-            let address = server.addrs()[0];
-            let server = server.run();
-            started.send((address, server.handle())).unwrap();
-            server.await.unwrap();
-        });
-    });
-    let (address, handle) = start.recv_timeout(Duration::from_secs(10)).unwrap();
-    Running {
-        address,
-        handle,
-        thread,
-    }
+pub(super) fn configure(app: &mut web::ServiceConfig) {
+    app.app_data(web::PayloadConfig::new(1024))
+        .route("/live", web::get().to(HttpResponse::Ok))
+        .service(web::resource("/ok/{id}").route(web::get().to(|| async { "fine" })))
+        .service(web::resource("/echo").route(web::post().to(|body: Bytes| async { body })))
+        .route(
+            "/error",
+            web::get().to(|| async { Err::<&str, _>(ErrorInternalServerError("it broke")) }),
+        )
+        .service(
+            web::resource("/refused/{status}")
+                .wrap(from_fn(refuse))
+                .route(web::get().to(|| async { "never" })),
+        )
+        .route("/panic", web::get().to(panic_at_once))
+        .service(
+            web::resource("/panic-in-guard")
+                .guard(fn_guard(|_| panic!("in a guard")))
+                .route(web::get().to(|| async { "never" })),
+        )
+        .route(
+            "/panic-in-answer",
+            web::get().to(|| async { Err::<&str, _>(Unanswerable) }),
+        )
+        .route(
+            "/panic-in-text",
+            web::get().to(|| async { Err::<&str, _>(Said(Saying::Panic)) }),
+        )
+        .route(
+            "/text-without-end",
+            web::get().to(|| async { Err::<&str, _>(Said(Saying::ForEver)) }),
+        )
+        .route("/caught", web::get().to(catch_it))
+        .route(
+            "/panic-in-body",
+            web::get().to(|| async { streamed(Ending::Panic) }),
+        )
+        .route("/stream", web::get().to(|| async { streamed(Ending::Complete) }))
+        .route("/endless", web::get().to(|| async { streamed(Ending::Never) }));
 }
 
 async fn panic_at_once() -> HttpResponse {
     panic!("at once")
+}
+
+/// A handler that takes care of its own panic.
+async fn catch_it() -> &'static str {
+    std::panic::catch_unwind(|| panic!("and caught")).map_or("caught", |()| "missed")
+}
+
+/// An error whose answer cannot be made.
+#[derive(Debug)]
+struct Unanswerable;
+
+impl std::fmt::Display for Unanswerable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("unanswerable")
+    }
+}
+
+impl ResponseError for Unanswerable {
+    fn error_response(&self) -> HttpResponse {
+        panic!("in an error's answer")
+    }
+}
+
+/// An error that is answered without its text.
+#[derive(Debug)]
+struct Said(Saying);
+
+#[derive(Debug, Clone, Copy)]
+enum Saying {
+    Panic,
+    ForEver,
+}
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Saying::Panic => panic!("in an error's text"),
+            Saying::ForEver => loop {
+                formatter.write_str("and on ")?;
+            },
+        }
+    }
+}
+
+impl ResponseError for Said {
+    fn error_response(&self) -> HttpResponse {
+        HttpResponse::InternalServerError().finish()
+    }
 }
 
 /// An inner middleware that gives up with an `Err`, as authentication commonly does.

@@ -12,9 +12,6 @@ mod app;
 mod clients;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings, metrics_page};
@@ -23,22 +20,23 @@ use gatewayz_testkit::scrape::Samples;
 use gatewayz_tracing::otlp::Protocol;
 
 use self::clients::{CONCURRENCY, REMOTE_TRACES, ROUNDS, Seen};
+use crate::serving::{Lines, parse, serve};
 
 /// Method, route template and status.
 type Key = (String, String, u16);
 
 pub(crate) fn check(protocol: Protocol) {
     let receiver = Receiver::start();
-    let lines = tempfile::tempfile().unwrap();
+    let lines = Lines::new();
     let telemetry = Telemetry::start(settings(protocol, &receiver, &lines)).unwrap();
-    let server = app::start(&telemetry);
+    let server = serve(&telemetry, app::configure);
 
     let seen = clients::run(server.address);
     server.stop();
     let report = telemetry.shutdown(Instant::now() + Duration::from_secs(30));
 
     let samples = scrape(&telemetry);
-    let log = read_lines(lines);
+    let log = parse(&lines.read());
     let spans: Vec<ReceivedSpan> = receiver
         .spans()
         .into_iter()
@@ -52,7 +50,7 @@ pub(crate) fn check(protocol: Protocol) {
     assert_exceptions(&samples, &log);
 }
 
-fn settings(protocol: Protocol, receiver: &Receiver, lines: &File) -> TelemetrySettings {
+fn settings(protocol: Protocol, receiver: &Receiver, lines: &Lines) -> TelemetrySettings {
     let endpoint = match protocol {
         Protocol::Grpc => receiver.grpc_endpoint(),
         Protocol::HttpProtobuf => format!("{}/v1/traces", receiver.http_endpoint()),
@@ -60,8 +58,7 @@ fn settings(protocol: Protocol, receiver: &Receiver, lines: &File) -> TelemetryS
     let mut export = ExportSettings::new(protocol, endpoint.parse().unwrap());
     export.otlp.gzip = true;
     export.queue.linger = Duration::from_millis(50);
-    let mut settings = TelemetrySettings::new("agree-api", "1.2.3", "local");
-    settings.log.file = Some(Arc::new(lines.try_clone().unwrap()));
+    let mut settings = lines.settings("agree-api");
     settings.traces.export = Some(export);
     settings.traces.resource = vec![("team".into(), "platform".into())];
     settings.traces.incoming_sampled_per_second = u32::MAX;
@@ -72,15 +69,6 @@ fn scrape(telemetry: &Telemetry) -> Samples {
     let mut page = Vec::new();
     metrics_page(telemetry.registry(), None, &mut page);
     Samples::parse(&String::from_utf8(page).unwrap()).unwrap()
-}
-
-fn read_lines(mut file: File) -> Vec<serde_json::Value> {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0)).unwrap();
-    file.read_to_string(&mut text).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }
 
 /// Compares the four by (method, route, status) and prints the table, then joins them by trace id.
@@ -225,15 +213,33 @@ fn assert_parents(spans: &[ReceivedSpan]) {
 
 fn assert_exceptions(samples: &Samples, log: &[serde_json::Value]) {
     let each = (CONCURRENCY * ROUNDS) as f64;
-    assert_eq!(
-        samples.sum("fastapi_exceptions_total", &[("exception_type", "panic")]),
-        2.0 * each
-    );
-    assert_eq!(samples.value("panics_total", &[]), Some(2.0 * each));
-    let told = log.iter().filter(|line| line["exception_type"] == "panic");
-    assert!(
-        told.clone()
-            .all(|line| line["exception_message"].as_str().unwrap().contains("app.rs:"))
-    );
-    assert_eq!(told.count() as f64, 2.0 * each);
+    let counted = |kind| samples.sum("fastapi_exceptions_total", &[("exception_type", kind)]);
+    let told = |kind, text: &str| {
+        let is_told = |line: &&serde_json::Value| {
+            line["target"] == "gatewayz::request"
+                && line["exception_type"] == kind
+                && line["exception_message"].as_str().unwrap().contains(text)
+        };
+        log.iter().filter(is_told).count() as f64
+    };
+    // In the handler, in a guard, in an error's answer and in the body.
+    assert_eq!(counted("panic"), 4.0 * each);
+    assert_eq!(told("panic", "app.rs:"), 4.0 * each);
+    // By a handler, by a middleware and by two errors that cannot be told whole.
+    assert_eq!(counted("error"), 4.0 * each);
+    assert_eq!(told("error", "it broke"), each);
+    assert_eq!(told("error", "later"), each);
+    assert_eq!(told("error", "in an error's text at "), each);
+    assert_eq!(told("error", "and on and on"), each);
+
+    assert_eq!(samples.value("panics_total", &[]), Some(6.0 * each));
+    let caught = log.iter().filter(|line| line["target"] == "gatewayz::panic");
+    assert!(caught.clone().all(|line| {
+        line["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("Panic: and caught at ")
+            && line["route"] == "/caught"
+    }));
+    assert_eq!(caught.count() as f64, each);
 }
