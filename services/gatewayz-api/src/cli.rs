@@ -10,10 +10,10 @@ use clap::{Parser, Subcommand};
 use gatewayz_admin_auth::keygen;
 use gatewayz_config::{ExposeSecret, Values};
 
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::settings::{self, Settings};
 use crate::state::State;
-use crate::{banner, health_check, openapi, wiring};
+use crate::{banner, health_check, open_files, openapi, wiring};
 
 /// The exit status for settings that cannot be used: `EX_CONFIG` of sysexits.h.
 const EXIT_SETTINGS: u8 = 78;
@@ -81,11 +81,20 @@ fn serve(values: &Values) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_SETTINGS));
         }
     };
+    let open_files = open_files::raise_limit();
     actix_web::rt::System::new().block_on(async {
         let plane_registry = prometheus::Registry::new();
         let telemetry = wiring::start_telemetry(&settings, plane_registry.clone())?;
         // What was logged must not be lost when the start or the server fails.
         let _last_words = telemetry.shutdown_on_drop(LAST_WORDS_TIMEOUT);
+        let wanted = server::open_files_wanted(&settings.server);
+        if let Some(limit) = open_files.filter(|limit| *limit < wanted) {
+            tracing::warn!(
+                limit,
+                wanted,
+                "The process may open too few files for all connections; raise the hard limit (ulimit -Hn)"
+            );
+        }
         let server = start(settings, values, telemetry.clone(), plane_registry)?;
         let ended = server.run_until_stopped().await.context("serve")?;
         banner::farewell(&ended.telemetry)?;

@@ -1,11 +1,13 @@
 //! The gatewayz-api service: settings, wiring, routes and error mapping over the telemetry crates.
 
 pub mod banner;
+pub mod body_room;
 pub mod cli;
 pub mod dashboards;
 pub mod endpoints;
 pub mod health_check;
 pub mod limits;
+pub mod open_files;
 pub mod openai;
 pub mod openapi;
 pub mod plane;

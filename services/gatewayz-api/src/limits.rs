@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::{InternalError, JsonPayloadError, PathError};
-use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::{Error, HttpRequest};
+use actix_web::{Error, HttpRequest, HttpResponse};
 use futures_util::future::Either;
 use pin_project_lite::pin_project;
 
@@ -93,12 +93,8 @@ where
         let this = self.project();
         let endless = *this.endless;
         this.future.poll(context).map_ok(|mut response| {
-            // After an error nobody reads the rest of the body, and the connection would take it in for ever.
             if endless && response.status().as_u16() >= 400 {
-                response
-                    .response_mut()
-                    .head_mut()
-                    .set_connection_type(ConnectionType::Close);
+                leave_unread(response.response_mut());
             }
             response.map_into_left_body()
         })
@@ -114,8 +110,7 @@ fn refuse<B>(request: ServiceRequest, problem: Problem) -> ServiceResponse<Eithe
     {
         response.headers_mut().insert(ALLOW, allow);
     }
-    // The rest of such a request is not worth reading.
-    response.head_mut().set_connection_type(ConnectionType::Close);
+    leave_unread(&mut response);
     request.into_response(response).map_into_right_body()
 }
 
@@ -160,16 +155,23 @@ fn violation(request: &ServiceRequest) -> Option<Problem> {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Some(Problem::new(status, "Send the body without Content-Encoding."));
     }
-    let length = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     // Calls of models are longer, and have a bound of their own.
-    let is_long = length.is_some_and(|length| length > BODY_MAX_BYTES as u64);
+    let is_long = announced_length(request.headers()).is_some_and(|length| length > BODY_MAX_BYTES as u64);
     if is_long && !openai::speaks_openai(request.path()) {
         return Some(too_large());
     }
     None
+}
+
+/// Length of the body in bytes as the head tells it; `None` when it tells none that can be read.
+pub fn announced_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Ends the connection after this answer: nobody reads the rest of the body, and the connection would take it in for
+/// ever.
+pub fn leave_unread<B>(response: &mut HttpResponse<B>) {
+    response.head_mut().set_connection_type(ConnectionType::Close);
 }
 
 /// Whether RFC 9110 or RFC 5789 registers the method.

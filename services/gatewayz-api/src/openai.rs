@@ -18,6 +18,7 @@ pub fn error(status: StatusCode, message: &str) -> HttpResponse {
         StatusCode::METHOD_NOT_ALLOWED => ("invalid_request_error", Some("method_not_allowed")),
         StatusCode::PAYLOAD_TOO_LARGE => ("invalid_request_error", Some("request_too_large")),
         StatusCode::REQUEST_TIMEOUT => ("invalid_request_error", Some("request_timeout")),
+        StatusCode::SERVICE_UNAVAILABLE => ("server_error", Some("overloaded")),
         status if status.is_server_error() => ("server_error", Some("internal_error")),
         _ => ("invalid_request_error", None),
     };

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use gatewayz_telemetry::ShutdownReport;
 use crate::endpoints::inference::Inference;
 use crate::limits::{self, Limits};
 use crate::plane::{self, PlaneError};
-use crate::settings::ShutdownSettings;
+use crate::settings::{ServerSettings, ShutdownSettings};
 use crate::state::State;
 use crate::{problem, reload, routes};
 
@@ -25,6 +26,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections each worker serves at a time.
 const CONNECTIONS_MAX: usize = 1024;
+
+/// Files that are open when every worker has all of its connections.
+#[must_use]
+pub fn open_files_wanted(settings: &ServerSettings) -> u64 {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let workers = settings.workers.map_or_else(cores, NonZeroUsize::get);
+    (workers * CONNECTIONS_MAX) as u64
+}
 
 /// Why the service could not be bound.
 #[derive(Debug, thiserror::Error)]

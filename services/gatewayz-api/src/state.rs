@@ -12,6 +12,7 @@ use gatewayz_telemetry::Telemetry;
 use prometheus::Registry;
 use secrecy::SecretString;
 
+use crate::body_room::BodyRoom;
 use crate::settings::Settings;
 
 /// Version of the service.
@@ -27,6 +28,8 @@ pub struct State {
     pub telemetry: Telemetry,
     /// Answers `/v1`; `None` without a catalog.
     pub gateway: Option<Gateway>,
+    /// For the bodies of calls.
+    pub body_room: Arc<BodyRoom>,
     /// What actix-web-prom records of the instrumentation plane.
     pub plane_registry: Registry,
     /// Key of `/metrics`; `None` leaves the page open.
@@ -46,7 +49,9 @@ impl State {
         plane_registry: Registry,
     ) -> Self {
         let metrics_token = settings.metrics.token.clone().map(Arc::new);
+        let body_room = BodyRoom::of(settings.inference.bodies_max_bytes);
         Self {
+            body_room,
             settings,
             described: ArcSwap::from_pointee(described),
             telemetry,

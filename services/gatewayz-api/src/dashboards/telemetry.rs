@@ -24,7 +24,7 @@ pub(super) const DASHBOARD: Dashboard = Dashboard {
             ..Panel::new(Form::Stat, &[telemetry::TELEMETRY_LAST_SUCCESS], 8, 6)
         },
         Panel {
-            thresholds: &[("yellow", 0.5), ("red", 0.8)],
+            thresholds: &[("yellow", 0.5), ("red", 0.7)],
             range: (Some(0.0), Some(1.0)),
             no_data: NO_EXPORTER,
             ..Panel::new(Form::Gauge, &[telemetry::TELEMETRY_QUEUE_SHARE], 8, 6)

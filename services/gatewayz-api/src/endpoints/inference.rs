@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::rt::time::timeout;
 use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -16,6 +16,8 @@ use gatewayz_telemetry::RequestFields;
 use gatewayz_tracing::current_context;
 use serde_json::{Value, json};
 
+use crate::body_room::{BodyRoom, Taken};
+use crate::limits::{announced_length, leave_unread};
 use crate::openai;
 use crate::state::State;
 
@@ -29,6 +31,7 @@ pub struct Inference {
     api_keys: Arc<ApiKeys>,
     open_without_keys: bool,
     body_max_bytes: usize,
+    body_room: Arc<BodyRoom>,
 }
 
 impl Inference {
@@ -47,6 +50,7 @@ impl Inference {
             api_keys: Arc::clone(&settings.api_keys),
             open_without_keys: settings.open_without_keys,
             body_max_bytes: settings.body_max_bytes,
+            body_room: Arc::clone(&state.body_room),
         }
     }
 
@@ -62,15 +66,36 @@ impl Inference {
         Ok((gateway, admitted))
     }
 
-    async fn read(&self, payload: Payload) -> Result<Bytes, HttpResponse> {
+    /// The body, and the room it takes.
+    async fn read(&self, request: &HttpRequest, payload: Payload) -> Result<(Bytes, Taken), HttpResponse> {
         let limit_bytes = self.body_max_bytes;
-        match timeout(BODY_TIMEOUT, collected(payload, limit_bytes)).await {
-            Ok(Ok(body)) => Ok(body),
+        let too_large = || {
+            let mut refusal = respond(InferenceError::TooLarge { limit_bytes }.answer());
+            leave_unread(&mut refusal);
+            refusal
+        };
+        if announced_length(request.headers()).is_some_and(|length| length > limit_bytes as u64) {
+            return Err(too_large());
+        }
+        let mut taken = self.body_room.enter();
+        match timeout(BODY_TIMEOUT, collected(payload, limit_bytes, &mut taken)).await {
+            Ok(Ok(body)) => Ok((body, taken)),
             Ok(Err(Unread::Broken)) => Err(openai::error(
                 StatusCode::BAD_REQUEST,
                 "The body of the request broke off.",
             )),
-            Ok(Err(Unread::TooLarge)) => Err(respond(InferenceError::TooLarge { limit_bytes }.answer())),
+            Ok(Err(Unread::TooLarge)) => Err(too_large()),
+            Ok(Err(Unread::NoRoom)) => {
+                let mut refusal = openai::error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Too many long requests at once; try again.",
+                );
+                refusal
+                    .headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                leave_unread(&mut refusal);
+                Err(refusal)
+            }
             Err(_) => Err(openai::error(
                 StatusCode::REQUEST_TIMEOUT,
                 "The body of the request did not come in time.",
@@ -83,15 +108,19 @@ impl Inference {
 enum Unread {
     Broken,
     TooLarge,
+    NoRoom,
 }
 
 /// A body in memory of its own: its pieces are parts of the connection's buffer. Most come in one piece.
-async fn collected(mut payload: Payload, limit_bytes: usize) -> Result<Bytes, Unread> {
+async fn collected(mut payload: Payload, limit_bytes: usize, taken: &mut Taken) -> Result<Bytes, Unread> {
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
         let piece = piece.map_err(|_| Unread::Broken)?;
         if body.len() + piece.len() > limit_bytes {
             return Err(Unread::TooLarge);
+        }
+        if !taken.grow(body.len() + piece.len()) {
+            return Err(Unread::NoRoom);
         }
         body.extend_from_slice(&piece);
     }
@@ -142,8 +171,8 @@ async fn infer(
         Ok(admitted) => admitted,
         Err(error) => return turn_away(&error),
     };
-    let body = match inference.read(payload).await {
-        Ok(body) => body,
+    let (body, _taken) = match inference.read(request, payload).await {
+        Ok(read) => read,
         Err(refusal) => {
             name_caller(admitted.as_ref());
             return limited(refusal, admitted.as_ref());

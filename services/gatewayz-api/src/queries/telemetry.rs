@@ -56,7 +56,7 @@ pub const TELEMETRY_QUEUE_SHARE: Query = Query {
         "telemetry_queue_share",
         "Queue Fill",
         "max by (exporter) (telemetry_exporter_queue_size_bytes / (telemetry_exporter_queue_capacity_bytes > 0) <own>)",
-        "Share of the queue in use at the fullest replica. Above 80 % DEBUG and INFO are dropped first.",
+        "Share of the queue in use at the fullest replica. From 80 % on DEBUG and INFO are dropped.",
     )
 };
 

@@ -45,6 +45,13 @@ pub(super) const GROUP: Group = Group {
         )
         .default_value("32MiB"),
         Setting::new(
+            "INFERENCE_BODIES_MAX_BYTES",
+            Kind::Bytes { min: 1 << 10, max: 16 << 30 },
+            "All bodies of calls together, from their first byte until their answers begin; a body that finds no room \
+             is refused with 503. The first 64 KiB of each are not counted. At least `INFERENCE_BODY_MAX_BYTES` is used.",
+        )
+        .default_value("64MiB"),
+        Setting::new(
             "INFERENCE_CACHE_BYTES",
             Kind::Bytes { min: 0, max: 16 << 30 },
             "Answers kept for models whose catalog entry has a cache.",
@@ -72,6 +79,8 @@ pub struct InferenceSettings {
     pub open_without_keys: bool,
     /// Longest body of a call.
     pub body_max_bytes: usize,
+    /// All bodies together.
+    pub bodies_max_bytes: usize,
     /// Answers kept.
     pub cache_bytes: u64,
     /// Silence after which a comment is sent; `None` for never.
@@ -109,12 +118,14 @@ impl InferenceSettings {
             ApiKeys::parse("", None)
         });
         let keep_alive = reader.duration("INFERENCE_KEEP_ALIVE");
+        let body_max_bytes = reader.size("INFERENCE_BODY_MAX_BYTES");
         Self {
             catalog,
             catalog_file,
             api_keys: Arc::new(api_keys.unwrap_or_default()),
             open_without_keys: is_local,
-            body_max_bytes: reader.size("INFERENCE_BODY_MAX_BYTES"),
+            body_max_bytes,
+            bodies_max_bytes: reader.size("INFERENCE_BODIES_MAX_BYTES").max(body_max_bytes),
             cache_bytes: reader.size("INFERENCE_CACHE_BYTES") as u64,
             keep_alive: (!keep_alive.is_zero()).then_some(keep_alive),
         }

@@ -33,15 +33,17 @@ pub(super) const GROUP: Group = Group {
         .default_value("8MiB"),
         Setting::new(
             "LOG_MAX_LINE_BYTES",
-            Kind::Bytes { min: 1 << 10, max: 256 << 10 },
-            "Longest line; container runtimes split at 16 KiB, Loki refuses more than 256 KiB.",
+            Kind::Bytes { min: 12 << 10, max: 256 << 10 },
+            "Longest line, at least what a request's own may take; container runtimes split at 16 KiB, Loki refuses more \
+             than 256 KiB.",
         )
         .default_value("16384"),
         Setting::new(
             "LOG_EVENTS_PER_SECOND",
             Kind::Integer { min: 0, max: 1_000_000 },
             "Most events one place in the code writes in a second; the rest is left out, counted, and told by the \
-             next line as `suppressed`. 0 sets no limit. Requests' own lines and audit events are never left out.",
+             next line as `suppressed`. 0 sets no limit. Requests' own lines, audit events and \
+             bunyan records are never left out.",
         )
         .default_value("0"),
     ],

@@ -44,7 +44,7 @@ pub(super) const GROUP: Group = Group {
             .default_value("10"),
         Setting::new("LOKI_BACKOFF_MIN", BACKOFF, "First wait before a push is repeated.").default_value("0.5"),
         Setting::new("LOKI_BACKOFF_MAX", BACKOFF, "Longest wait before a push is repeated.").default_value("30"),
-        Setting::new("LOKI_RETRY_MAX_ELAPSED", Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(86_400) }, "How long a push is repeated before its lines are dropped and counted; 0 never repeats.")
+        Setting::new("LOKI_RETRY_MAX_ELAPSED", Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(86_400) }, "How long a push is attempted, at most 20 times, before its lines are dropped and counted; 0 never repeats.")
             .default_value("300"),
     ],
 };

@@ -64,7 +64,7 @@ pub(super) const GROUP: Group = Group {
         Setting::new(
             "TRACES_RETRY_MAX_ELAPSED",
             Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(86_400) },
-            "How long an export is repeated before its spans are dropped and counted; 0 never repeats.",
+            "How long an export is attempted, at most 20 times, before its spans are dropped and counted; 0 never repeats.",
         )
         .default_value("60"),
         Setting::new("OTEL_BSP_SCHEDULE_DELAY", Kind::Milliseconds { min: 10, max: 60_000 }, "An export is sent at the latest this long after its first span.")

@@ -24,7 +24,7 @@ const BOUNDS: [&str; 5] = [
     "LOG_STDOUT_BUFFER_BYTES",
     "LOKI_QUEUE_BYTES",
     "TRACES_QUEUE_BYTES",
-    "INFERENCE_BODY_MAX_BYTES",
+    "INFERENCE_BODIES_MAX_BYTES",
     "INFERENCE_CACHE_BYTES",
 ];
 /// What docker-compose.yml sets, with a Loki that is not there.

@@ -36,7 +36,7 @@ fn a_single_value_out_of_bounds_is_named_with_its_range() {
         ("LOG_LEVEL", "info,debug", "has a second bare level in entry 2".to_owned()),
         ("LOG_LEVEL", "a b=debug", "has no target in entry 1".to_owned()),
         ("LOG_STDOUT_BUFFER_BYTES", "1", bytes("256 KiB", "1 GiB")),
-        ("LOG_MAX_LINE_BYTES", "1MiB", bytes("1 KiB", "256 KiB")),
+        ("LOG_MAX_LINE_BYTES", "1MiB", bytes("12 KiB", "256 KiB")),
         ("LOKI_WIRE", "zstd", "has another value; expected one of protobuf, json".to_owned()),
         ("LOKI_QUEUE_BYTES", "1KiB", bytes("64 KiB", "1 GiB")),
         ("LOKI_BATCH_BYTES", "5MiB", bytes("1 KiB", "1 MiB")),

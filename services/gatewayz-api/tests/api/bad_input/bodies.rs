@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{MIB, assert_still_serving, local, resident_bytes};
 use crate::admin_matrix::assert_problem;
-use crate::harness::{DEADLINE, PUBLISHED_KEY};
+use crate::harness::{DEADLINE, PUBLISHED_KEY, spawn, wait_for};
 
 #[test]
 fn a_body_that_is_too_long_is_refused_by_its_declared_length() {
@@ -186,4 +186,56 @@ fn gzip_bomb() -> Vec<u8> {
         encoder.write_all(&zeros).unwrap();
     }
     encoder.finish().unwrap()
+}
+
+#[test]
+fn long_bodies_of_calls_share_their_room_and_ordinary_calls_go_on() {
+    const LONG: usize = 512 * 1024;
+    let api = spawn(&[
+        ("INFERENCE_BODY_MAX_BYTES", "512KiB"),
+        ("INFERENCE_BODIES_MAX_BYTES", "512KiB"),
+    ]);
+    let call = |length: usize| {
+        let words = "x".repeat(length);
+        let body = format!(r#"{{"model":"echo","messages":[{{"role":"user","content":"{words}"}}]}}"#);
+        api.request("POST", "/v1/chat/completions", &[], body.as_bytes())
+    };
+    assert_eq!(call(LONG / 2).status, 200);
+
+    let stall = || {
+        let mut client = api.client();
+        let head =
+            format!("POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ncontent-length: {LONG}\r\n\r\n");
+        client.send(head.as_bytes()).unwrap();
+        client.send(&vec![b'x'; LONG - 1]).unwrap();
+        client
+    };
+    // Whichever comes second is refused, so it may be the one that was to stall.
+    let (stalled, refused) = wait_for(DEADLINE, || {
+        let stalled = stall();
+        Some((stalled, call(LONG / 2))).filter(|(_, answer)| answer.status != 200)
+    })
+    .unwrap();
+    let ordinary = call(1024);
+    drop(stalled);
+    let again = wait_for(DEADLINE, || {
+        Some(call(LONG / 2)).filter(|answer| answer.status == 200)
+    });
+
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(refused.text().contains("\"overloaded\""), "{}", refused.text());
+    assert_eq!((ordinary.status, again.is_some()), (200, true));
+}
+
+#[test]
+fn a_call_that_announces_too_long_a_body_is_refused_before_it_is_sent() {
+    let api = spawn(&[]);
+    let mut client = api.client();
+    client
+        .send(b"POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\ncontent-length: 99999999999\r\n\r\n")
+        .unwrap();
+
+    let head = client.read_head().unwrap();
+
+    assert_eq!((head.status, head.header("connection")), (413, Some("close")));
 }
