@@ -49,6 +49,16 @@ pub(crate) struct GivenUp {
     pub(crate) kind: &'static str,
 }
 
+impl GivenUp {
+    pub(crate) fn shutting_down() -> Self {
+        Self {
+            error: InferenceError::ShuttingDown,
+            status: Failure::ShuttingDown.status(),
+            kind: Failure::ShuttingDown.kind(),
+        }
+    }
+}
+
 /// What has become of a candidate in this call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {

@@ -89,6 +89,9 @@ pub enum InferenceError {
     /// A time limit was reached.
     #[error("get an answer in time")]
     Timeout,
+    /// The service stops before an answer began.
+    #[error("get an answer before the service stops")]
+    ShuttingDown,
     /// There is no catalog.
     #[error("find a catalog")]
     NotConfigured,
@@ -131,7 +134,9 @@ impl InferenceError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Rejected { status, .. } => *status,
             Self::ProviderKey | Self::ProviderFailed => StatusCode::BAD_GATEWAY,
-            Self::NoProvider { .. } | Self::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoProvider { .. } | Self::ShuttingDown | Self::NotConfigured => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -162,6 +167,7 @@ impl InferenceError {
             | Self::ProviderKey
             | Self::ProviderFailed
             | Self::Timeout
+            | Self::ShuttingDown
             | Self::NotConfigured
             | Self::Internal => {}
         }
@@ -250,6 +256,12 @@ impl InferenceError {
                 None,
                 Some("upstream_timeout"),
             ),
+            Self::ShuttingDown => object(
+                "The gateway is shutting down.",
+                "server_error",
+                None,
+                Some("server_shutting_down"),
+            ),
             Self::NotConfigured => object(
                 "No models are configured.",
                 "api_error",
@@ -290,6 +302,7 @@ impl InferenceError {
             | Self::MethodNotAllowed
             | Self::Rejected { .. }
             | Self::NoProvider { .. }
+            | Self::ShuttingDown
             | Self::NotConfigured
             | Self::Internal => false,
         }

@@ -201,8 +201,8 @@ impl Failure {
             | Self::Empty
             | Self::ErrorInside(_)
             | Self::TooLarge
-            | Self::Truncated
-            | Self::ShuttingDown => InferenceError::ProviderFailed,
+            | Self::Truncated => InferenceError::ProviderFailed,
+            Self::ShuttingDown => InferenceError::ShuttingDown,
         }
     }
 

@@ -35,7 +35,7 @@ pub use state::ProviderHealth;
 const RESPONSES: &str = "responses";
 const SELF_TEST_CACHE_BYTES: u64 = 64 * 1024;
 /// What the last event of a stream needs to reach its client.
-const STREAMS_END_BEFORE: Duration = Duration::from_millis(500);
+const CALLS_END_BEFORE: Duration = Duration::from_millis(500);
 
 /// Writes `traceparent` and `tracestate` of a span into the headers of an attempt.
 pub type TraceHeaders = Arc<dyn Fn(&Span, &mut HeaderMap) + Send + Sync>;
@@ -68,7 +68,7 @@ struct Shared {
     budget: RetryBudget,
     settings: GatewaySettings,
     /// When open streams are ended; `None` while the service runs.
-    streams_end: watch::Sender<Option<Instant>>,
+    calls_end: watch::Sender<Option<Instant>>,
     /// Those of all workers, to be prepared for the next catalog.
     connections: Mutex<Vec<Weak<Connections>>>,
 }
@@ -123,7 +123,7 @@ impl Gateway {
             self_tests: AtomicU64::new(0),
             budget: RetryBudget::new(Instant::now()),
             settings,
-            streams_end: watch::Sender::default(),
+            calls_end: watch::Sender::default(),
             connections: Mutex::new(vec![Arc::downgrade(&connections)]),
         });
         let gauges = [AVAILABILITY, ERROR_RATE, BREAKER_OPEN, CACHE_SIZE];
@@ -176,12 +176,12 @@ impl Gateway {
         Ok(())
     }
 
-    /// Ends streams that are still open half a second before `deadline`, with an error event that says so, and calls
-    /// that are opened later as soon as they have begun. For a service that stops: a connection cut without a word
-    /// looks like a complete answer to some clients.
-    pub fn close_streams_at(&self, deadline: Instant) {
-        let end = deadline.checked_sub(STREAMS_END_BEFORE).unwrap_or(deadline);
-        self.shared.streams_end.send_replace(Some(end));
+    /// Ends calls that are still open half a second before `deadline`, and later ones at once: a stream with an error
+    /// event that says so, any other with [`InferenceError::ShuttingDown`]. For a service that stops: a connection cut
+    /// without a word looks like a complete answer to some clients.
+    pub fn close_calls_at(&self, deadline: Instant) {
+        let end = deadline.checked_sub(CALLS_END_BEFORE).unwrap_or(deadline);
+        self.shared.calls_end.send_replace(Some(end));
     }
 
     /// `POST /v1/chat/completions`.

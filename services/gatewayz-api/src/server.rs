@@ -159,7 +159,7 @@ impl Server {
                 tracing::info!(signal, "Stopping: /ready answers 503 from now on");
                 state.drain();
                 if let Some(gateway) = &state.gateway {
-                    gateway.close_streams_at(Instant::now() + shutdown.prestop + shutdown.drain);
+                    gateway.close_calls_at(Instant::now() + shutdown.prestop + shutdown.drain);
                 }
                 hurried_by = drain(&handle, &shutdown, &mut stops).await;
                 None

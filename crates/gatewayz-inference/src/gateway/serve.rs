@@ -1,17 +1,20 @@
 //! One call: the cache, the attempts, the answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::{Either, pending as never, select};
 use futures_util::stream;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use super::Shared;
 use crate::answer::{Answer, AnswerStream, Body};
-use crate::attempt::{Attempt, Attempts, Given, total};
+use crate::attempt::{Attempt, Attempts, Given, GivenUp, total};
 use crate::cache::{Entry, Joined, Keeping, Key, Landed, ResponseCache};
 use crate::call::Call;
 use crate::catalog::Operation;
@@ -65,7 +68,12 @@ impl Serving<'_> {
             trace_headers: self.shared.settings.trace_headers.as_ref(),
             is_kept: keeping.is_some(),
         };
-        match attempts.run(&mut pending).await {
+        let over = pin!(over(self.shared.calls_end.subscribe()));
+        let attempted = match select(over, pin!(attempts.run(&mut pending))).await {
+            Either::Left(((), _)) => Err(GivenUp::shutting_down()),
+            Either::Right((attempted, _)) => attempted,
+        };
+        match attempted {
             Ok((Given::Whole(body, reading), attempt)) => {
                 self.settle(&mut pending, &attempt, &reading, body.len());
                 if let Some(keeping) = keeping {
@@ -191,7 +199,7 @@ impl Serving<'_> {
             idle: timeouts.idle,
             deadline: pending.started + timeouts.stream_total,
             keep_alive: self.shared.settings.keep_alive,
-            end: self.shared.streams_end.subscribe(),
+            end: self.shared.calls_end.subscribe(),
             request_bytes: self.request.body.len(),
         };
         events_answer(opened.into_answer(&settings, pending, attempt, keeping), status)
@@ -206,6 +214,24 @@ impl Serving<'_> {
                 cached: 0,
                 output: estimated_tokens(answer_bytes),
             }),
+        }
+    }
+}
+
+/// Waits for the end of all calls.
+async fn over(mut end: watch::Receiver<Option<Instant>>) {
+    loop {
+        let at = *end.borrow_and_update();
+        let changed = match at {
+            Some(at) => match timeout_at(at.into(), end.changed()).await {
+                Ok(changed) => changed,
+                Err(_) => return,
+            },
+            None => end.changed().await,
+        };
+        // Without a gateway nobody sets it.
+        if changed.is_err() {
+            never::<()>().await;
         }
     }
 }

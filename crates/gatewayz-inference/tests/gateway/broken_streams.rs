@@ -271,7 +271,7 @@ async fn streams_that_are_open_when_the_service_stops_are_told() {
         tokio::task::yield_now().await;
 
         let deadline = Instant::now() + Duration::from_secs(1);
-        harness.gateway.close_streams_at(deadline);
+        harness.gateway.close_calls_at(deadline);
         let ended = tokio::time::timeout(Duration::from_secs(5), reading).await;
 
         let (last, at) = ended.expect("the end of the stream").unwrap();
@@ -290,6 +290,44 @@ async fn streams_that_are_open_when_the_service_stops_are_told() {
             (outcome.status, outcome.error),
             (Status::Error, Some("server_shutting_down"))
         );
+        assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(0.0));
+    }
+}
+
+#[tokio::test]
+async fn calls_without_an_answer_when_the_service_stops_are_told() {
+    for body in [request(), streamed()] {
+        let harness = Harness::answering(Script::of([Step::Hang]));
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let stop = async {
+            // The call waits for its provider by then.
+            tokio::task::yield_now().await;
+            harness.gateway.close_calls_at(deadline);
+        };
+
+        let both = async { tokio::join!(harness.read(&body), stop).0 };
+        let answer = tokio::time::timeout(Duration::from_secs(5), both)
+            .await
+            .expect("the end of the call");
+        let at = Instant::now();
+        let later = harness.read(&body).await;
+
+        for answer in [answer, later] {
+            assert_eq!(answer.status, 503);
+            assert!(
+                answer.text.contains("\"code\":\"server_shutting_down\""),
+                "{}",
+                answer.text
+            );
+        }
+        assert!(at < deadline, "{:?} late", at - deadline);
+        for outcome in harness.outcomes() {
+            assert_eq!(
+                (outcome.status, outcome.error),
+                (Status::Error, Some("server_shutting_down"))
+            );
+        }
+        assert_eq!(harness.outcomes().len(), 2);
         assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(0.0));
     }
 }

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use gatewayz_testkit::http::Client;
 use gatewayz_testkit::otlp::{Answer, Receiver, SpanKind};
 use gatewayz_testkit::process::Signal;
+use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 
-use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, spawn, wait_for};
+use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, spawn, spawn_in, wait_for};
 
 const LOG_LEVEL_BODY: &[u8] = br#"{"levels":"info"}"#;
 
@@ -147,6 +148,55 @@ fn a_request_that_outlasts_the_drain_is_cut_and_counted() {
         .collect();
     assert_eq!(cut.len(), 1, "{:?} {lines:#?}", api.service.stderr());
     assert_eq!(cut[0]["status_code"], 499);
+}
+
+#[test]
+fn a_call_that_outlasts_the_drain_is_answered_and_counted() {
+    let provider = FaultyProvider::always(Script::of([Step::Hang]));
+    let catalog = format!(
+        "[[providers]]\nname = \"p\"\nkind = \"openai\"\nbase_url = \"{}\"\nprobe = false\n\
+         [[models]]\nid = \"m\"\ncandidates = [{{ provider = \"p\", model = \"m\" }}]\n",
+        provider.base_url()
+    );
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("catalog.toml"), catalog).unwrap();
+    let mut api = spawn_in(
+        directory.path(),
+        &[
+            ("CATALOG_FILE", "catalog.toml"),
+            ("SHUTDOWN_PRESTOP", "0"),
+            ("SHUTDOWN_DRAIN", "2"),
+        ],
+    );
+    let mut client = api.client();
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    client.send(format!("{head}{body}").as_bytes()).unwrap();
+    provider.wait_for("the call", |seen| seen.requests.first().map(|_| ()));
+
+    api.service.signal(Signal::TERM).unwrap();
+    let answer = client.read_answer().unwrap();
+    let exit = api.service.wait_exit(DEADLINE).unwrap();
+
+    assert_eq!((answer.status, exit.code()), (503, Some(0)));
+    assert!(
+        answer.text().contains("\"code\":\"server_shutting_down\""),
+        "{}",
+        answer.text()
+    );
+    let lines = api.lines();
+    let line = lines.iter().find(|line| line["method"] == "POST").unwrap();
+    assert_eq!(
+        (&line["status_code"], &line["inference_error"], &line["trace_id"]),
+        (
+            &503.into(),
+            &"server_shutting_down".into(),
+            &answer.header("x-trace-id").unwrap().into()
+        )
+    );
 }
 
 #[test]
