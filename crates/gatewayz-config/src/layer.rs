@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use config::{FileFormat, Map, Source as _, Value, ValueKind};
 
-use crate::files::{MAX_SETTINGS_FILE_BYTES, ReadFileError, read_text};
+use crate::files::{MAX_SETTINGS_FILE_BYTES, ReadFileError, read_text_file};
 use crate::parse::{Parsed, parse};
 use crate::{Kind, Mistake, Mistakes, Schema, Setting, Warning, names};
 
@@ -157,7 +157,7 @@ impl Layer {
         process: &Self,
         findings: &mut Findings,
     ) -> Result<Self, ReadFileError> {
-        let text = read_text(path, MAX_SETTINGS_FILE_BYTES)?;
+        let text = read_text_file(path, MAX_SETTINGS_FILE_BYTES)?;
         let mut layer = Self {
             source: Source::EnvFile(path.to_owned()),
             texts: BTreeMap::new(),
@@ -197,7 +197,7 @@ impl Layer {
         process: &Self,
         findings: &mut Findings,
     ) -> Result<Self, ReadFileError> {
-        let text = read_text(path, MAX_SETTINGS_FILE_BYTES)?;
+        let text = read_text_file(path, MAX_SETTINGS_FILE_BYTES)?;
         let mut layer = Self {
             source: Source::ConfigFile(path.to_owned()),
             texts: BTreeMap::new(),

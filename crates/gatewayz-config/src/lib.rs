@@ -15,7 +15,7 @@ mod urls;
 mod values;
 
 pub use digest::sha256_from_hex;
-pub use files::{ReadFileError, read_secret_file};
+pub use files::{ReadFileError, read_secret_file, read_text_file};
 pub use layer::Source;
 pub use loader::{CONFIG_FILE, ENV_DIRECTORY, ENV_FILE, ENVIRONMENT, Loader, process_secret};
 pub use markdown::markdown;

@@ -31,7 +31,7 @@ $PREFIXES.
 What Kubernetes sets for a service called `loki` or `tempo` (`LOKI_PORT=tcp://...`, `LOKI_SERVICE_HOST` and the like) is
 ignored.
 
-Each file is read up to 1 MiB, the file of a secret up to 64 KiB; a value has at most 64 KiB.
+Each file is read up to 1 MiB, the file of a secret up to 64 KiB, a pipe for at most 5 s; a value has at most 64 KiB.
 ";
 
 /// The whole page, for `cargo xtask codegen`.

@@ -1,13 +1,13 @@
 //! The models that are served, to whom, and within which bounds.
 
-use std::fs::File;
-use std::io::Read;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatewayz_config::{ExposeSecret, Group, Kind, Reader, Setting, process_secret};
+use gatewayz_config::{
+    ExposeSecret, Group, Kind, ReadFileError, Reader, Setting, process_secret, read_text_file,
+};
 use gatewayz_inference::{ApiKeys, Catalog, CatalogMistakes};
 
 use super::Environment;
@@ -90,12 +90,9 @@ pub struct InferenceSettings {
 /// Why a catalog cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    /// The file cannot be read.
-    #[error("cannot be read ({0})")]
-    Read(std::io::ErrorKind),
-    /// It is longer than 1 MiB.
-    #[error("is longer than 1 MiB")]
-    TooLong,
+    /// The file cannot be used.
+    #[error(transparent)]
+    Read(#[from] ReadFileError),
     /// What it says cannot be used.
     #[error("{0}")]
     Mistakes(CatalogMistakes),
@@ -142,7 +139,7 @@ fn report(reader: &mut Reader<'_>, error: CatalogError) {
                 );
             }
         }
-        CatalogError::Read(_) | CatalogError::TooLong => {
+        CatalogError::Read(_) => {
             reader.mistake("CATALOG_FILE", format!("names a file that {error}"));
         }
     }
@@ -153,15 +150,6 @@ fn report(reader: &mut Reader<'_>, error: CatalogError) {
 /// # Errors
 /// When the file cannot be read, or every mistake in it.
 pub fn load_catalog(path: &Path) -> Result<Catalog, CatalogError> {
-    let read = |error: std::io::Error| CatalogError::Read(error.kind());
-    let mut text = String::new();
-    File::open(path)
-        .map_err(read)?
-        .take(CATALOG_MAX_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(read)?;
-    if text.len() as u64 > CATALOG_MAX_BYTES {
-        return Err(CatalogError::TooLong);
-    }
+    let text = read_text_file(path, CATALOG_MAX_BYTES)?;
     Catalog::parse(&text, process_secret).map_err(CatalogError::Mistakes)
 }
