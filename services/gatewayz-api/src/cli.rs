@@ -13,7 +13,7 @@ use gatewayz_config::{ExposeSecret, Values};
 use crate::server::{self, Server};
 use crate::settings::{self, Settings};
 use crate::state::State;
-use crate::{banner, health_check, open_files, openapi, wiring};
+use crate::{banner, file_limits, health_check, openapi, wiring};
 
 /// The exit status for settings that cannot be used: `EX_CONFIG` of sysexits.h.
 const EXIT_SETTINGS: u8 = 78;
@@ -81,8 +81,9 @@ fn serve(values: &Values) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(EXIT_SETTINGS));
         }
     };
-    let open_files = open_files::raise_limit();
+    let open_files = file_limits::raise_open_files();
     actix_web::rt::System::new().block_on(async {
+        file_limits::survive_longest_file().context("watch for SIGXFSZ")?;
         let plane_registry = prometheus::Registry::new();
         let telemetry = wiring::start_telemetry(&settings, plane_registry.clone())?;
         // What was logged must not be lost when the start or the server fails.

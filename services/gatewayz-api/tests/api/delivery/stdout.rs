@@ -4,6 +4,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use gatewayz_testkit::process::{Output, Signal};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::books::{Books, lost};
 use super::load::{counted_requests, requests};
@@ -144,6 +145,19 @@ fn a_reader_that_leaves_costs_the_lines_and_no_request() {
 fn a_full_disk_costs_the_lines_and_no_request() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let api = spawn(Output::File(full), &[]);
+
+    check_lost_to_the_last_line(&api);
+}
+
+#[test]
+fn a_file_at_its_limit_costs_the_lines_and_no_request() {
+    let api = spawn(Output::File(tempfile::tempfile().unwrap()), &[]);
+    let limit = Rlimit {
+        current: Some(1),
+        maximum: None,
+    };
+    let process = Pid::from_raw(api.service.id().cast_signed());
+    prlimit(process, Resource::Fsize, limit).unwrap();
 
     check_lost_to_the_last_line(&api);
 }
