@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::instrumentation::answer;
 use crate::problem::Problem;
+use crate::settings;
 use crate::state::State;
 
 const TTL_MAX_SECONDS: u32 = 86_400;
@@ -76,12 +77,10 @@ pub async fn set(
     change: Json<Change>,
 ) -> Result<HttpResponse, Problem> {
     let Change { levels, ttl_seconds } = change.into_inner();
-    let levels: Levels = levels.parse().map_err(|_| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "levels is a level (off, error, warn, info, debug, trace) or a list such as warn,gatewayz_api=debug.",
-        )
-    })?;
+    let levels = parsed(&levels).ok_or(Problem::new(
+        StatusCode::BAD_REQUEST,
+        "levels is a level (off, error, warn, info, debug, trace) or a list such as warn,gatewayz_api=debug.",
+    ))?;
     if ttl_seconds.is_some_and(|seconds| !(1..=TTL_MAX_SECONDS).contains(&seconds)) {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -127,6 +126,12 @@ pub async fn reset(admin: AdminIdentity, state: Data<State>) -> HttpResponse {
         "Log levels reset"
     );
     present(&state, None)
+}
+
+/// What `LOG_LEVEL` would make of the text.
+fn parsed(text: &str) -> Option<Levels> {
+    let entries: Vec<String> = text.split(',').map(|entry| entry.trim().to_owned()).collect();
+    settings::log_filter(&entries).ok()?.parse().ok()
 }
 
 fn present(state: &State, limit: Option<&Limit>) -> HttpResponse {

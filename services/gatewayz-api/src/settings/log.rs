@@ -109,7 +109,12 @@ impl LogSettings {
     }
 }
 
-fn filter(directives: &[String]) -> Result<String, String> {
+/// The filter that entries such as `warn` and `gatewayz_api=debug` stand for: a level for everything, `info` unless there
+/// is one, and then the targets.
+///
+/// # Errors
+/// The first mistake, by its entry; never with its text.
+pub fn filter(directives: &[String]) -> Result<String, String> {
     if directives.len() > MOST_DIRECTIVES {
         return Err("has more than 64 entries".to_owned());
     }

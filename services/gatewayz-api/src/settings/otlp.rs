@@ -261,18 +261,32 @@ fn with_traces_path(mut url: Url) -> Url {
     url
 }
 
+/// Another value of one of these would make every export fail.
+const OWN_HEADERS: [&str; 8] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "grpc-timeout",
+    "host",
+    "te",
+    "transfer-encoding",
+];
+
 fn headers(reader: &mut Reader<'_>, variable: &'static str) -> Vec<(String, SecretString)> {
     // A token of RFC 9110, section 5.6.2.
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let mut headers = reader.secret_pairs(variable);
     for (position, (name, _)) in headers.iter_mut().enumerate() {
         name.make_ascii_lowercase();
-        if !name.bytes().all(is_token) {
-            reader.mistake(
-                variable,
-                format!("has a name that no header can have in entry {}", position + 1),
-            );
-        }
+        let problem = if !name.bytes().all(is_token) {
+            "a name that no header can have"
+        } else if OWN_HEADERS.contains(&name.as_str()) {
+            "a header that the export sets itself"
+        } else {
+            continue;
+        };
+        reader.mistake(variable, format!("has {problem} in entry {}", position + 1));
     }
     headers
 }

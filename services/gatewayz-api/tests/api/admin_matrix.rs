@@ -466,6 +466,8 @@ fn log_levels_are_read_set_reset_and_fall_back_by_themselves() {
 
     for refused in [
         r#"{"levels":"loud"}"#,
+        r#"{"levels":"info,debug"}"#,
+        r#"{"levels":"info,a b=debug"}"#,
         r#"{"levels":""}"#,
         r#"{}"#,
         r#"{"levels":"info","more":1}"#,

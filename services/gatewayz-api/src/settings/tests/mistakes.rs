@@ -141,6 +141,10 @@ fn rules_between_settings_are_named() {
             "OTEL_EXPORTER_OTLP_HEADERS has a name that no header can have in entry 1 (environment)",
         ),
         (
+            &[TEMPO, ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,Content-Length=4")],
+            "OTEL_EXPORTER_OTLP_HEADERS has a header that the export sets itself in entry 2 (environment)",
+        ),
+        (
             &[
                 ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),
                 ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "11"),
