@@ -67,7 +67,7 @@ struct Shared {
     self_tests: AtomicU64,
     budget: RetryBudget,
     settings: GatewaySettings,
-    /// When open streams are ended; `None` while the service runs.
+    /// When open calls are ended; `None` while the service runs.
     calls_end: watch::Sender<Option<Instant>>,
     /// Those of all workers, to be prepared for the next catalog.
     connections: Mutex<Vec<Weak<Connections>>>,
