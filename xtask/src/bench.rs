@@ -6,6 +6,7 @@ mod cores;
 mod delivery;
 mod document;
 mod endurance;
+mod estimate;
 mod facts;
 mod faults;
 mod growth;

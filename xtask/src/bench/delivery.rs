@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::{loki, otlp};
 
-use super::judge::{Measured, median_and_spread};
+use super::estimate::median;
+use super::judge::Measured;
 use super::limits::{Figure, LOKI_1K, LOKI_10K, LOKI_50K, OTLP_1K, OTLP_10K, OTLP_50K};
 use super::progress::Progress;
 use super::report::Reading;
@@ -47,7 +48,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     let (rounds, seconds) = match bench.scale {
         Scale::Quick => (1, 2),
         // The pace alone costs about as much as a thousand records a second do: few rounds would tell of chance.
-        Scale::Full => (5, 6),
+        Scale::Full => (9, 6),
     };
     let progress = Progress::start(FIGURES.len() * rounds);
     progress.say(&format!(
@@ -67,7 +68,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
         progress.say(&format!(
             "  {:<5} {per_second:>6}/s  {:>5.2} us a {}, {lost} lost",
             destination.name(),
-            median_and_spread(costs.clone()).0,
+            median(costs.clone()),
             destination.record(),
         ));
         reading.agreed(lost == 0);

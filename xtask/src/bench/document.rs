@@ -54,7 +54,7 @@ fn figures(results: &Results) -> String {
     let sections = SECTIONS.iter().map(|(section, figures)| {
         let rows: String = figures.iter().map(|figure| row(figure, results)).collect();
         format!(
-            "\n### {section}\n\n| figure | must | goal | measured | spread | |\n|---|---|---|---|---|---|\n{rows}"
+            "\n### {section}\n\n| figure | must | goal | measured | interval | |\n|---|---|---|---|---|---|\n{rows}"
         )
     });
     sections.chain(["\n".to_owned()]).collect()
@@ -62,18 +62,19 @@ fn figures(results: &Results) -> String {
 
 fn row(figure: &Figure, results: &Results) -> String {
     let bound = |bound: Option<Bound>| bound.map_or("-".to_owned(), |bound| bound.words(figure.unit));
-    let (measured, spread, words) = match results.figures.get(figure.key) {
+    let (measured, interval, words) = match results.figures.get(figure.key) {
         None => ("not measured".to_owned(), "-".to_owned(), ""),
         Some(entry) => (
-            figure.unit.show(entry.value),
+            figure.unit.show(entry.estimate.median),
             entry
-                .spread
-                .map_or("-".to_owned(), |spread| format!("{:.0} %", spread.abs() * 100.0)),
+                .estimate
+                .interval
+                .map_or("-".to_owned(), |ends| figure.unit.show_interval(ends)),
             verdict(figure, entry).words(),
         ),
     };
     format!(
-        "| {} | {} | {} | {measured} | {spread} | {words} |\n",
+        "| {} | {} | {} | {measured} | {interval} | {words} |\n",
         figure.what,
         bound(figure.must),
         bound(figure.goal)
@@ -82,6 +83,7 @@ fn row(figure: &Figure, results: &Results) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::estimate::Estimate;
     use super::super::limits::CPU;
     use super::super::results::{Entry, Results};
     use super::{row, with_region};
@@ -102,12 +104,11 @@ mod tests {
         assert!(row(&CPU, &results).ends_with("| at most 1.25 x | at most 1.15 x | not measured | - |  |\n"));
 
         let entry = Entry {
-            value: 1.2,
-            spread: Some(0.04),
+            estimate: Estimate::of(vec![1.18, 1.2, 1.24]),
             noise: None,
         };
         results.figures.insert(CPU.key.to_owned(), entry);
 
-        assert!(row(&CPU, &results).ends_with("| 1.20 x | 4 % | within the limit |\n"));
+        assert!(row(&CPU, &results).ends_with("| 1.20 x | 1.18 to 1.24 x | within the limit |\n"));
     }
 }

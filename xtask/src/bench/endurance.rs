@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::cores::{Cores, used};
+use super::estimate::median;
 use super::idle::resident_mib;
-use super::judge::{Measured, median_and_spread};
+use super::judge::Measured;
 use super::limits::{DRIFT, GROWTH};
 use super::peers::Peer;
 use super::progress::Progress;
@@ -91,9 +92,8 @@ fn reading(slices: &[Slice]) -> Option<Reading> {
     let first = slices.get(..third).filter(|first| !first.is_empty())?;
     let last = slices.get(slices.len() - third..)?;
     let middle = slices.get(third..slices.len() - third)?;
-    let median =
-        |slices: &[Slice], of: fn(&Slice) -> f64| median_and_spread(slices.iter().map(of).collect()).0;
-    let at_start = median(first, |slice| slice.ratio);
+    let middle_of = |slices: &[Slice], of: fn(&Slice) -> f64| median(slices.iter().map(of).collect());
+    let at_start = middle_of(first, |slice| slice.ratio);
     let drift = last.iter().map(|slice| slice.ratio / at_start);
     let most = |slices: &[Slice]| slices.iter().map(|slice| slice.resident_mib).fold(0.0, f64::max);
     Some(Reading {
@@ -103,7 +103,7 @@ fn reading(slices: &[Slice]) -> Option<Reading> {
         ],
         // One slow slice among hundreds says nothing of the whole.
         floor: [first, middle, last]
-            .map(|slices| median(slices, |slice| slice.bare_micros))
+            .map(|slices| middle_of(slices, |slice| slice.bare_micros))
             .into(),
         ..Reading::default()
     })
@@ -128,7 +128,7 @@ mod tests {
             .unwrap()
             .figures
             .iter()
-            .map(super::Measured::median)
+            .map(|measured| measured.estimate.median)
             .collect();
 
         let [drift, growth] = values[..] else {

@@ -8,7 +8,8 @@ use gatewayz_testkit::process::{Output, Service};
 use gatewayz_testkit::proxy::{Fault, Proxy};
 use gatewayz_testkit::{loki, otlp};
 
-use super::judge::{Measured, median_and_spread};
+use super::estimate::median;
+use super::judge::Measured;
 use super::limits::{FAULT_BOTH, FAULT_LOKI, FAULT_OTLP, FAULT_STDOUT, Figure};
 use super::load::{Load, Until, quantile_millis};
 use super::progress::Progress;
@@ -51,7 +52,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
             before.push(well);
             during.push(troubled);
         }
-        let ((before, _), (during, _)) = (median_and_spread(before), median_and_spread(during));
+        let (before, during) = (median(before), median(during));
         progress.say(&format!(
             "  {:<34} {before:>6.2} ms before, {during:>6.2} ms during",
             trouble.name()

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
 
 use super::cores::used;
-use super::judge::{Measured, median_and_spread};
+use super::estimate::median;
+use super::judge::Measured;
 use super::limits::{IDLE_CPU, RESIDENT, START};
 use super::peers::Peer;
 use super::progress::Progress;
@@ -52,7 +53,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
         progress.say(&format!(
             "  {:<14} first answer after {:.0} ms, {resident:.1} MiB resident, {cpu:.3} % of a core",
             peer.name(),
-            median_and_spread(starts.clone()).0,
+            median(starts.clone()),
         ));
         if *peer == Peer::Service {
             reading.put(Measured::new(&START, starts));

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use super::estimate::Estimate;
 use super::facts::Facts;
-use super::judge::{Measured, median_and_spread};
+use super::judge::Measured;
 use super::limits::{
     Figure, INSTRUCTIONS, INSTRUCTIONS_BARE, INSTRUCTIONS_LEAN, INSTRUCTIONS_NESTED, INSTRUCTIONS_OF_SPAN,
     INSTRUCTIONS_USUAL, INSTRUCTIONS_USUAL_NESTED,
@@ -127,14 +128,15 @@ impl<'a> Counter<'a> {
             }
             signals = facts.to_string();
         }
-        let (per_request, spread) = median_and_spread(counts);
+        let estimate = Estimate::of(counts);
+        let per_request = estimate.median;
         let bare = *self.bare.get_or_insert(per_request);
         self.progress.say(&format!(
             "  {:<26} {per_request:>8.0}  {:>+8.0}  {:>5.2} x   spread {:.1} %, {signals}",
             setup.name(),
             per_request - bare,
             per_request / bare,
-            spread * 100.0
+            estimate.spread() * 100.0
         ));
         Ok(per_request)
     }

@@ -1,16 +1,16 @@
 //! What is said of a measured figure: the goal, what must hold, above it, or too noisy to say.
 
-use super::limits::Figure;
+use super::estimate::Estimate;
+use super::limits::{Bound, Figure};
 
-/// Values that are farther apart than this share of their median say nothing about a limit that lies among them.
+/// An interval longer than this share of its middle says nothing about a limit that lies in it.
 const SPREAD_MAX: f64 = 0.15;
 
 /// One figure of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) figure: &'static Figure,
-    /// One value a round.
-    pub(crate) values: Vec<f64>,
+    pub(crate) estimate: Estimate,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,49 +29,43 @@ pub(crate) enum Verdict {
 }
 
 impl Measured {
+    /// A figure from one value a round.
     pub(crate) fn new(figure: &'static Figure, values: Vec<f64>) -> Self {
-        Self { figure, values }
+        Self {
+            figure,
+            estimate: Estimate::of(values),
+        }
     }
 
     /// A figure that one value says.
     pub(crate) fn once(figure: &'static Figure, value: f64) -> Self {
-        Self::new(figure, vec![value])
-    }
-
-    /// The middle value.
-    pub(crate) fn median(&self) -> f64 {
-        median_and_spread(self.values.clone()).0
-    }
-
-    /// How far the extremes are apart, as a share of the median; `None` with one value.
-    pub(crate) fn spread(&self) -> Option<f64> {
-        (self.values.len() > 1).then(|| median_and_spread(self.values.clone()).1)
-    }
-
-    /// What the values say on a quiet machine.
-    pub(crate) fn verdict(&self) -> Verdict {
-        let Some(bound) = self.figure.must.or(self.figure.goal) else {
-            return Verdict::Shown;
-        };
-        let holding = self.values.iter().filter(|value| bound.holds(**value)).count();
-        // Noise leaves open on which side of the limit they are only when they are on both.
-        let is_clear = holding == 0 || holding == self.values.len();
-        if self.figure.timed && !is_clear && self.spread().is_some_and(|spread| spread.abs() > SPREAD_MAX) {
-            return Verdict::TooNoisy;
+        Self {
+            figure,
+            estimate: Estimate::once(value),
         }
-        judge(self.figure, self.median())
     }
 }
 
-/// What a value says, when noise is no question.
-pub(crate) fn judge(figure: &Figure, value: f64) -> Verdict {
-    match (figure.must, figure.goal) {
+/// What an estimate says of a figure on a quiet machine.
+pub(crate) fn judge(figure: &Figure, estimate: &Estimate) -> Verdict {
+    let holds = |bound: Bound| holds(bound, estimate, figure.timed);
+    match (figure.must.map(holds), figure.goal.map(holds)) {
         (None, None) => Verdict::Shown,
-        (_, Some(goal)) if goal.holds(value) => Verdict::Goal,
-        (None, Some(_)) => Verdict::NotMet,
-        (Some(must), _) if must.holds(value) => Verdict::Must,
-        (Some(_), _) => Verdict::Above,
+        (_, Some(Some(true))) => Verdict::Goal,
+        (Some(Some(true)), _) => Verdict::Must,
+        (Some(Some(false)), _) => Verdict::Above,
+        (None, Some(Some(false))) => Verdict::NotMet,
+        (Some(None), _) | (None, Some(None)) => Verdict::TooNoisy,
     }
+}
+
+/// Whether a bound holds; `None` when the true value may be on either side, and far from it.
+fn holds(bound: Bound, estimate: &Estimate, timed: bool) -> Option<bool> {
+    let at_median = bound.holds(estimate.median);
+    let is_clear = estimate
+        .interval
+        .is_none_or(|ends| ends.into_iter().all(|end| bound.holds(end) == at_median));
+    (!timed || is_clear || estimate.spread() <= SPREAD_MAX).then_some(at_median)
 }
 
 impl Verdict {
@@ -88,27 +82,11 @@ impl Verdict {
     }
 }
 
-/// The middle value, and how far the extremes are apart as a share of it.
-pub(crate) fn median_and_spread(mut values: Vec<f64>) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    let median = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
-    let (least, most) = (values.first(), values.last());
-    let range = most.zip(least).map_or(f64::NAN, |(most, least)| most - least);
-    (median, range / median)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::estimate::Estimate;
     use super::super::limits::{CALL_JSON, CPU, FAULT_LOKI, INSTRUCTIONS, THROUGHPUT};
-    use super::{Measured, Verdict, median_and_spread};
-
-    #[test]
-    fn the_spread_is_the_distance_of_the_extremes_in_medians() {
-        let (median, spread) = median_and_spread(vec![1.2, 0.9, 1.0]);
-
-        assert!((median - 1.0).abs() < 1e-9);
-        assert!((spread - 0.3).abs() < 1e-9);
-    }
+    use super::{Verdict, judge};
 
     #[test]
     fn noise_excuses_only_what_may_be_within_the_limit() {
@@ -119,10 +97,21 @@ mod tests {
             (vec![0.9, 1.2, 1.4], Verdict::Must),
         ] {
             assert_eq!(
-                Measured::new(&CALL_JSON, values.clone()).verdict(),
+                judge(&CALL_JSON, &Estimate::of(values.clone())),
                 expected,
                 "{values:?}"
             );
+        }
+    }
+
+    #[test]
+    fn noise_meets_no_goal() {
+        for (values, expected) in [
+            (vec![1.0, 1.1, 1.14], Verdict::Goal),
+            (vec![1.0, 1.1, 1.24], Verdict::Must),
+            (vec![1.1, 1.14, 1.16], Verdict::Goal),
+        ] {
+            assert_eq!(judge(&CPU, &Estimate::of(values.clone())), expected, "{values:?}");
         }
     }
 
@@ -138,12 +127,7 @@ mod tests {
             (&INSTRUCTIONS, 6_001.0, Verdict::Above),
             (&FAULT_LOKI, 3.0, Verdict::NotMet),
         ] {
-            assert_eq!(
-                Measured::once(figure, value).verdict(),
-                expected,
-                "{}",
-                figure.key
-            );
+            assert_eq!(judge(figure, &Estimate::once(value)), expected, "{}", figure.key);
         }
     }
 }

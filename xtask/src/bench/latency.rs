@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::cores::Cores;
-use super::judge::{Measured, median_and_spread};
+use super::estimate::median;
+use super::judge::Measured;
 use super::limits::{P99_BARE, P99_HALF};
 use super::peers::Peer;
 use super::progress::Progress;
@@ -17,7 +18,7 @@ const PEERS: [Peer; 2] = [Peer::Bare, Peer::Service];
 /// The share of bare's highest rate at which is measured.
 const LOAD: f64 = 0.5;
 /// Most that the load's own lateness may be of what it measures, p99 of p99.
-pub(crate) const LATE_MAX: f64 = 0.5;
+const LATE_MAX: f64 = 0.5;
 
 /// Measures bare and the service in turns.
 ///
@@ -26,7 +27,7 @@ pub(crate) const LATE_MAX: f64 = 0.5;
 pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     let (rounds, time) = match bench.scale {
         Scale::Quick => (3, Duration::from_secs(1)),
-        Scale::Full => (7, Duration::from_secs(3)),
+        Scale::Full => (21, Duration::from_secs(3)),
     };
     let cores = Cores::take()?;
     let rate = half_of_bare(bench, &cores)?;
@@ -37,14 +38,14 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
         cores.server, cores.load
     ));
     let mut reading = Reading::default();
-    let (mut bare, mut ratios) = (Vec::new(), Vec::new());
+    let (mut bare, mut ratios, mut shares_late) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         progress.step(&format!("round {round}"));
         let mut p99 = [0.0; 2];
         let turns = take_round(rate, time, bench, &cores)?;
         for ((peer, turn), p99) in PEERS.into_iter().zip(turns).zip(&mut p99) {
-            let (value, _) = median_and_spread(turn.p99);
-            let (late, _) = median_and_spread(turn.late);
+            let value = median(turn.p99);
+            let late = median(turn.late);
             let facts = turn.run.end()?;
             *p99 = value;
             progress.say(&format!(
@@ -52,17 +53,21 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
                 peer.name()
             ));
             reading.agreed(facts.agree());
-            if late > value * LATE_MAX {
-                reading.noise = Some("the load did not keep its schedule".to_owned());
-            }
+            shares_late.push(late / value);
         }
         let [floor, service] = p99;
         bare.push(floor);
         ratios.push(service / floor);
     }
+    reading.noise = late(shares_late);
     reading.put(Measured::new(&P99_BARE, bare));
     reading.put(Measured::new(&P99_HALF, ratios));
     Ok(reading)
+}
+
+/// What is to be said when the load was late; each value is its lateness as a share of what it measured.
+pub(crate) fn late(shares: Vec<f64>) -> Option<String> {
+    (median(shares) > LATE_MAX).then(|| "the load did not keep its schedule".to_owned())
 }
 
 /// One server in one round, with the p99 of each of its slices and that of how late the load was.
@@ -108,5 +113,5 @@ pub(crate) fn half_of_bare(bench: &Bench<'_>, cores: &Cores) -> Result<f64> {
         rates.push(answered as f64 / started.elapsed().as_secs_f64());
         run.end()?;
     }
-    Ok(median_and_spread(rates).0 * LOAD)
+    Ok(median(rates) * LOAD)
 }

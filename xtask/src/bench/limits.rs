@@ -300,6 +300,16 @@ impl Unit {
             Self::Megabytes => format!("{value:.1} MB"),
         }
     }
+
+    /// `1.18 to 1.24 x`.
+    pub(crate) fn show_interval(self, [low, high]: [f64; 2]) -> String {
+        let (low, high) = (self.show(low), self.show(high));
+        let low = match high.rsplit_once(' ') {
+            Some((_, unit)) => low.trim_end_matches(unit).trim_end(),
+            None => &low,
+        };
+        format!("{low} to {high}")
+    }
 }
 
 /// `12,345`.
@@ -347,5 +357,7 @@ mod tests {
         assert_eq!(Unit::MoreInstructions.show(-512.0), "-512");
         assert_eq!(Bound::AtLeast(0.72).words(Unit::Of), "at least 0.72");
         assert_eq!(Unit::Milliseconds.show(0.123), "0.12 ms");
+        assert_eq!(Unit::Milliseconds.show_interval([0.1, 0.2]), "0.10 to 0.20 ms");
+        assert_eq!(Unit::Of.show_interval([0.8, 0.82]), "0.80 to 0.82");
     }
 }

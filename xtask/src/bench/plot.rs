@@ -83,7 +83,7 @@ fn paint(area: &Area<'_>, panels: &[Panel]) -> Result<()> {
 }
 
 fn instructions(results: &Results) -> Result<Panel> {
-    let value = |figure: &Figure| results.figures.get(figure.key).map(|entry| entry.value);
+    let value = |figure: &Figure| results.figures.get(figure.key).map(|entry| entry.estimate.median);
     let bare = value(&INSTRUCTIONS_BARE).unwrap_or_default();
     let over = |name, figure, color| {
         value(figure).map(|more| Bar {
@@ -119,7 +119,7 @@ fn cpu(results: &Results) -> Result<Panel> {
     let bar = |name, figure: &Figure, color| {
         results.figures.get(figure.key).map(|entry| Bar {
             name,
-            value: entry.value,
+            value: entry.estimate.median,
             color,
         })
     };
@@ -205,6 +205,7 @@ fn text(
 
 #[cfg(test)]
 mod tests {
+    use super::super::estimate::Estimate;
     use super::super::limits::{CPU, INSTRUCTIONS, INSTRUCTIONS_BARE};
     use super::super::results::{Entry, Results};
     use super::draw;
@@ -212,8 +213,8 @@ mod tests {
     #[test]
     fn the_plot_shows_what_was_measured_beside_the_limits() {
         let entry = |value| Entry {
-            value,
-            ..Entry::default()
+            estimate: Estimate::once(value),
+            noise: None,
         };
         let results = Results {
             figures: [

@@ -86,7 +86,7 @@ fn take_turns(
 ) -> Result<(Turns, Reading)> {
     let (rounds, run) = match bench.scale {
         Scale::Quick => (3, Duration::from_secs(1)),
-        Scale::Full => (5, Duration::from_secs(3)),
+        Scale::Full => (9, Duration::from_secs(3)),
     };
     let progress = Progress::start(rounds);
     progress.say(&format!(

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::judge::{Measured, Verdict, judge, median_and_spread};
+use super::estimate::Estimate;
+use super::judge::{Measured, Verdict, judge};
 use super::limits::{Figure, SECTIONS};
 use super::results::{Entry, Results};
 
-/// Rounds of the floor that are farther apart than this share of their median show a machine that is not at rest.
+/// An interval of the floor that is longer than this share of its middle shows a machine that is not at rest.
 const FLOOR_SPREAD_MAX: f64 = 0.25;
 
 /// What one measurement says.
@@ -57,7 +58,7 @@ impl Reading {
 impl Report {
     /// Judges a measurement and prints each figure; `disturbance` is what else used the machine.
     pub(crate) fn add(&mut self, reading: Reading, disturbance: Option<String>) {
-        let (_, floor_spread) = median_and_spread(reading.floor);
+        let floor_spread = Estimate::of(reading.floor).spread();
         let noise = disturbance.or(reading.noise).or_else(|| {
             (floor_spread > FLOOR_SPREAD_MAX)
                 .then(|| format!("the rounds of bare are {:.0} % apart", floor_spread * 100.0))
@@ -118,27 +119,24 @@ impl Report {
 
 impl Row {
     fn of(measured: &Measured, noise: Option<&str>) -> Self {
-        let verdict = measured.verdict();
+        let verdict = judge(measured.figure, &measured.estimate);
         let (verdict, noise) = match (verdict, noise) {
             (Verdict::Shown, _) => (verdict, None),
             (_, Some(noise)) if measured.figure.timed => (Verdict::TooNoisy, Some(noise.to_owned())),
-            (Verdict::TooNoisy, _) => (
-                verdict,
-                Some("the rounds are on both sides of the limit".to_owned()),
-            ),
+            (Verdict::TooNoisy, _) => (verdict, Some("the limit lies in the interval".to_owned())),
             (_, _) => (verdict, None),
         };
         let entry = Entry {
-            value: measured.median(),
-            spread: measured.spread(),
+            estimate: measured.estimate,
             noise,
         };
         Self { entry, verdict }
     }
 
     fn line(&self, figure: &Figure) -> String {
-        let spread = self.entry.spread.map_or(String::new(), |spread| {
-            format!(" (spread {:.0} %)", spread.abs() * 100.0)
+        let estimate = self.entry.estimate;
+        let interval = estimate.interval.map_or(String::new(), |ends| {
+            format!(" ({})", figure.unit.show_interval(ends))
         });
         let bounds = match (figure.must, figure.goal) {
             (None, None) => String::new(),
@@ -156,9 +154,9 @@ impl Row {
             .as_deref()
             .map_or(String::new(), |noise| format!(": {noise}"));
         format!(
-            "{:<78} {:>10}{spread}  {}{noise}{bounds}",
+            "{:<78} {:>10}{interval}  {}{noise}{bounds}",
             figure.what,
-            figure.unit.show(self.entry.value),
+            figure.unit.show(estimate.median),
             self.verdict.words()
         )
     }
@@ -168,7 +166,7 @@ impl Row {
 pub(crate) fn verdict(figure: &Figure, entry: &Entry) -> Verdict {
     match entry.noise {
         Some(_) => Verdict::TooNoisy,
-        None => judge(figure, entry.value),
+        None => judge(figure, &entry.estimate),
     }
 }
 

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 
+use super::estimate::Estimate;
+
 /// Where they are, under the top of the tree.
 pub(crate) const FILE: &str = "docs/performance.json";
 
@@ -21,9 +23,7 @@ pub(crate) struct Results {
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Entry {
-    pub(crate) value: f64,
-    /// How far the rounds are apart, as a share of the value; `None` with one round.
-    pub(crate) spread: Option<f64>,
+    pub(crate) estimate: Estimate,
     /// Why it cannot be judged; `None` when it can.
     pub(crate) noise: Option<String>,
 }
@@ -107,9 +107,9 @@ impl Results {
 
 impl Entry {
     fn to_json(&self) -> Value {
-        let mut entry = Map::from_iter([("value".to_owned(), json!(rounded(self.value)))]);
-        if let Some(spread) = self.spread {
-            entry.insert("spread".to_owned(), json!(rounded(spread)));
+        let mut entry = Map::from_iter([("value".to_owned(), json!(rounded(self.estimate.median)))]);
+        if let Some(ends) = self.estimate.interval {
+            entry.insert("interval".to_owned(), json!(ends.map(rounded)));
         }
         if let Some(noise) = &self.noise {
             entry.insert("noise".to_owned(), json!(noise));
@@ -118,12 +118,19 @@ impl Entry {
     }
 
     fn from_json(entry: &Value) -> Result<Self> {
-        Ok(Self {
-            value: entry
+        let interval = entry.get("interval").map(|ends| {
+            let end = |index: usize| ends.get(index).and_then(Value::as_f64);
+            end(0).zip(end(1)).context("find the ends of the interval")
+        });
+        let estimate = Estimate {
+            median: entry
                 .get("value")
                 .and_then(Value::as_f64)
                 .context("find the value")?,
-            spread: entry.get("spread").and_then(Value::as_f64),
+            interval: interval.transpose()?.map(<[f64; 2]>::from),
+        };
+        Ok(Self {
+            estimate,
             noise: entry.get("noise").and_then(Value::as_str).map(str::to_owned),
         })
     }
@@ -139,12 +146,14 @@ fn rounded(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Results};
+    use super::{Entry, Estimate, Results};
 
     fn results(machine: &str, key: &str, value: f64) -> Results {
         let entry = Entry {
-            value,
-            spread: Some(0.04),
+            estimate: Estimate {
+                median: value,
+                interval: Some([0.5, 2.0]),
+            },
             noise: None,
         };
         Results {
@@ -167,7 +176,7 @@ mod tests {
         let read = Results::parse(&written.text().unwrap()).unwrap();
 
         let mut expected = written;
-        expected.figures.get_mut("cpu").unwrap().value = 1.235;
+        expected.figures.get_mut("cpu").unwrap().estimate.median = 1.235;
         assert_eq!(read, expected);
     }
 
@@ -180,7 +189,7 @@ mod tests {
         let values: Vec<_> = kept
             .figures
             .iter()
-            .map(|(key, entry)| (key.as_str(), entry.value))
+            .map(|(key, entry)| (key.as_str(), entry.estimate.median))
             .collect();
         assert_eq!(values, [("cpu", 1.1), ("idle", 0.1)]);
     }

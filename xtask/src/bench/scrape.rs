@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
 
 use super::cores::{Cores, used};
-use super::judge::{Measured, median_and_spread};
-use super::latency::{LATE_MAX, half_of_bare};
+use super::estimate::median;
+use super::judge::Measured;
+use super::latency::{half_of_bare, late};
 use super::limits::{Figure, P99_SCRAPED, SCRAPE_10K, SCRAPE_100K};
 use super::peers::{Peer, Setup};
 use super::progress::Progress;
@@ -70,7 +71,7 @@ fn at_rest(
     println!(
         "  {:<24} {:>7.2} ms, {page} lines   {facts}",
         setup.name(),
-        Measured::new(figure, costs.clone()).median()
+        median(costs.clone())
     );
     reading.put(Measured::new(figure, costs));
     Ok(())
@@ -79,7 +80,7 @@ fn at_rest(
 fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> Result<()> {
     let (rounds, pairs) = match bench.scale {
         Scale::Quick => (3, 5),
-        Scale::Full => (7, 15),
+        Scale::Full => (15, 15),
     };
     let rate = half_of_bare(bench, cores)?;
     let progress = Progress::start(rounds);
@@ -89,28 +90,27 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
     let setup = with(10_000);
     let mut run = Run::start_behind(setup, bench, cores)?;
     let mut client = Client::connect(run.server.address).context("connect to the server")?;
-    let mut ratios = Vec::new();
+    let (mut ratios, mut shares_late) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         progress.step(&format!("round {round}"));
-        let (mut without, mut with, mut late) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut without, mut with, mut lateness) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..pairs {
-            let (p99, lateness) = run.p99_millis(rate, TURN)?;
+            let (p99, late) = run.p99_millis(rate, TURN)?;
             without.push(p99);
-            late.push(lateness);
+            lateness.push(late);
             with.push(scraped(&mut client, || run.p99_millis(rate, TURN))?);
         }
-        let [without, with, late] = [without, with, late].map(|each| median_and_spread(each).0);
+        let [without, with, lateness] = [without, with, lateness].map(median);
         progress.say(&format!(
-            "  round {round}  {without:>7.3} ms without, {with:>7.3} ms with (the load itself {late:.3} ms late)"
+            "  round {round}  {without:>7.3} ms without, {with:>7.3} ms with (the load itself {lateness:.3} ms late)"
         ));
-        if late > without * LATE_MAX {
-            reading.noise = Some("the load did not keep its schedule".to_owned());
-        }
+        shares_late.push(lateness / without);
         ratios.push(with / without);
     }
     let facts = run.end()?;
     progress.say(&format!("  {:<24} {facts}", setup.name()));
     reading.agreed(facts.agree());
+    reading.noise = late(shares_late);
     reading.put(Measured::new(&P99_SCRAPED, ratios));
     Ok(())
 }

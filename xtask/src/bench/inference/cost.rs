@@ -34,7 +34,7 @@ struct Turn {
 pub(super) fn measure(bench: &Bench<'_>, cores: &Cores) -> Result<Reading> {
     let (rounds, run) = match bench.scale {
         Scale::Quick => (3, Duration::from_secs(1)),
-        Scale::Full => (5, Duration::from_secs(2)),
+        Scale::Full => (9, Duration::from_secs(2)),
     };
     let progress = Progress::start(rounds);
     progress.say(&format!(

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::super::judge::{Measured, median_and_spread};
+use super::super::estimate::Estimate;
+use super::super::judge::Measured;
 use super::super::limits::CALL_ADDED;
 use super::super::load::{Load, Until, quantile_millis};
 use super::super::progress::Progress;
@@ -52,11 +53,12 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Reading> {
         }
     }
     for (proxy, added) in Proxy::ALL.iter().zip(&added) {
-        let (median, spread) = median_and_spread(added.clone());
+        let estimate = Estimate::of(added.clone());
         progress.say(&format!(
-            "  {:<14} {median:>+6.3} ms (spread {:.3} ms)",
+            "  {:<14} {:>+6.3} ms (spread {:.0} %)",
             proxy.name(),
-            median * spread
+            estimate.median,
+            estimate.spread() * 100.0
         ));
     }
     let [_, service] = added;
