@@ -5,6 +5,7 @@
 mod books;
 mod load;
 mod loki;
+mod open_files;
 mod otlp;
 mod outages;
 mod stdout;
