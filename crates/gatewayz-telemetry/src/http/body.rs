@@ -143,7 +143,8 @@ where
             }
             Ok(Poll::Ready(Some(Err(error)))) => {
                 let error: Error = error.into();
-                in_flight.failed_by = Some(Exception::of_error(ExceptionKind::Body, &error));
+                let thrown = || Exception::of_error(ExceptionKind::Body, &error);
+                in_flight.failed_by = Some(in_request(&mut in_flight.current, thrown));
                 in_flight.finish(BROKEN_OFF);
                 Poll::Ready(Some(Err(error)))
             }

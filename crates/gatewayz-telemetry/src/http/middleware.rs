@@ -251,7 +251,8 @@ where
                     mark(in_flight, response.headers_mut());
                     in_flight.routed(response.request());
                     if status_code >= 500 {
-                        in_flight.failed_by = response.response().error().map(thrown);
+                        let thrown = || response.response().error().map(thrown);
+                        in_flight.failed_by = in_request(&mut in_flight.current, thrown);
                     }
                 }
                 Ok(response.map_body(|_, body| ObservedBody::new(body, status_code, in_flight)))
@@ -266,12 +267,13 @@ where
 
 /// An inner middleware gave up with an `Err`; it is answered and counted like any response.
 fn refused(mut in_flight: Box<InFlight>, error: &Error) -> Error {
-    let answer = || guarded(|| catch_unwind(AssertUnwindSafe(|| error.error_response())));
+    let answer = || {
+        let response = guarded(|| catch_unwind(AssertUnwindSafe(|| error.error_response())))?;
+        let failed = response.status().is_server_error();
+        Ok((response, failed.then(|| thrown(error))))
+    };
     match in_request(&mut in_flight.current, answer) {
-        Ok(response) => {
-            let failed = response.status().is_server_error();
-            fail(in_flight, response, failed.then(|| thrown(error)))
-        }
+        Ok((response, exception)) => fail(in_flight, response, exception),
         Err(exception) => panicked(Some(in_flight), exception),
     }
 }

@@ -91,9 +91,12 @@ impl std::fmt::Display for Said {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Saying::Panic => panic!("in an error's text"),
-            Saying::ForEver => loop {
-                formatter.write_str("and on ")?;
-            },
+            Saying::ForEver => {
+                tracing::info!("Asked for its text");
+                loop {
+                    formatter.write_str("and on ")?;
+                }
+            }
         }
     }
 }

@@ -231,6 +231,9 @@ fn assert_exceptions(samples: &Samples, log: &[serde_json::Value]) {
     assert_eq!(told("error", "later"), each);
     assert_eq!(told("error", "in an error's text at "), each);
     assert_eq!(told("error", "and on and on"), each);
+    let asked = log.iter().filter(|line| line["message"] == "Asked for its text");
+    assert!(asked.clone().all(|line| line["route"] == "/text-without-end"));
+    assert_eq!(asked.count() as f64, each);
 
     assert_eq!(samples.value("panics_total", &[]), Some(6.0 * each));
     let caught = log.iter().filter(|line| line["target"] == "gatewayz::panic");
