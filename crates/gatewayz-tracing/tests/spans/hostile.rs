@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 
 use gatewayz_tracing::SpanSubscriber;
@@ -18,6 +19,15 @@ impl fmt::Debug for Meddler<'_> {
         self.0
             .in_scope(|| tracing::info!("read while {}", tracing::info_span!("within").is_disabled()));
         formatter.write_str("meddler")
+    }
+}
+
+/// A value that cannot be read.
+struct Broken;
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        panic!("read a broken value")
     }
 }
 
@@ -46,6 +56,32 @@ fn a_value_may_use_the_span_it_is_recorded_on() {
         "{:?}",
         heard.scopes()
     );
+}
+
+#[test]
+fn a_value_that_panics_leaves_no_span_and_no_value_behind() {
+    let (export, heard) = (Export::start(), Heard::default());
+    dispatcher::with_default(&subscriber(&export, &heard), || {
+        let outer = tracing::info_span!("outer", value = tracing::field::Empty).entered();
+        let opened = catch_unwind(|| tracing::info_span!("broken", before = 1, value = ?Broken));
+        let recorded = catch_unwind(AssertUnwindSafe(|| {
+            outer.record("value", tracing::field::debug(Broken));
+        }));
+        assert!(opened.is_err() && recorded.is_err());
+
+        let after = tracing::info_span!("after", value = 2).entered();
+        after.record("value", 3);
+        tracing::info!("event");
+    });
+
+    let spans = export.spans();
+
+    let [after, outer] = &spans[..] else {
+        panic!("{spans:#?}")
+    };
+    assert_eq!((after.name.as_str(), outer.name.as_str()), ("after", "outer"));
+    assert_eq!(after.parent_span_id, outer.span_id);
+    assert_eq!(heard.scopes(), [["value=Integer(3) ", ""]]);
 }
 
 #[test]
