@@ -1,6 +1,6 @@
 //! When to try again: full-jitter exponential backoff inside a window.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::Rng;
 
@@ -15,7 +15,8 @@ pub struct RetryPolicy {
     pub backoff_max: Duration,
     /// Longest pause a destination may ask for; more is cut to this.
     pub retry_after_max: Duration,
-    /// After this time since the first attempt the batch is given up.
+    /// After this time since the first attempt the batch is given up; a pause that the destination has asked for before
+    /// is waited for, and followed by an attempt.
     pub max_elapsed: Duration,
     /// After this many attempts the batch is given up.
     pub max_attempts: u32,
@@ -39,27 +40,28 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Pause before attempt number `failed + 1`; `None` when the batch is to be given up.
-    pub(crate) fn pause(
-        &self,
-        failed: u32,
-        first_attempt: Instant,
-        now: Instant,
-        asked: Option<Duration>,
-        random: &mut impl Rng,
-    ) -> Option<Duration> {
-        if failed >= self.max_attempts {
-            return None;
-        }
+    /// How long a destination that has failed `failed` times is left alone.
+    pub(crate) fn pause(&self, failed: u32, asked: Option<Duration>, random: &mut impl Rng) -> Duration {
         let doublings = failed.saturating_sub(1).min(16);
         let ceiling = self
             .backoff_min
             .saturating_mul(1 << doublings)
             .min(self.backoff_max);
         let jittered = self.backoff_min.max(ceiling.mul_f64(random.random::<f64>()));
-        let pause = jittered.max(asked.unwrap_or_default().min(self.retry_after_max));
-        let elapsed = now.saturating_duration_since(first_attempt);
-        (elapsed + pause <= self.max_elapsed).then_some(pause)
+        jittered.max(asked.unwrap_or_default().min(self.retry_after_max))
+    }
+
+    /// Whether a batch is given up that has failed so often, instead of another attempt after `pause`.
+    ///
+    /// A destination that asks for a pause gets an attempt after it, even where it ends outside of the window: it would
+    /// lose every batch if it always asked for that long.
+    pub(crate) fn gives_up(&self, failed: u32, elapsed: Duration, pause: Duration, asked: bool) -> bool {
+        let is_late = if asked {
+            elapsed >= self.max_elapsed
+        } else {
+            elapsed + pause > self.max_elapsed
+        };
+        failed >= self.max_attempts || is_late
     }
 }
 
@@ -74,11 +76,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_pause_stays_between_its_floor_and_its_ceiling(failed in 1_u32..30, seed: u64, asked in proptest::option::of(0_u64..1_000)) {
-            let policy = RetryPolicy { max_attempts: u32::MAX, max_elapsed: Duration::MAX, ..RetryPolicy::default() };
-            let now = Instant::now();
+            let policy = RetryPolicy::default();
             let asked = asked.map(Duration::from_secs);
 
-            let pause = policy.pause(failed, now, now, asked, &mut SmallRng::seed_from_u64(seed)).unwrap();
+            let pause = policy.pause(failed, asked, &mut SmallRng::seed_from_u64(seed));
 
             prop_assert!(pause >= policy.backoff_min);
             prop_assert!(pause >= asked.unwrap_or_default().min(policy.retry_after_max));
@@ -93,12 +94,24 @@ mod tests {
             max_attempts: 5,
             ..RetryPolicy::default()
         };
-        let first = Instant::now();
-        let mut random = SmallRng::seed_from_u64(1);
+        let second = Duration::from_secs(1);
 
-        let late = policy.pause(1, first, first + Duration::from_secs(3), None, &mut random);
-        let often = policy.pause(5, first, first, None, &mut random);
+        let gives_up = |failed, elapsed, asked| policy.gives_up(failed, elapsed, second, asked);
 
-        assert_eq!((late, often), (None, None));
+        assert!(!gives_up(4, 2 * second, false) && !gives_up(4, 2 * second, true));
+        assert!(gives_up(1, 3 * second, false) && gives_up(1, 3 * second, true));
+        assert!(gives_up(5, Duration::ZERO, false));
+    }
+
+    #[test]
+    fn a_pause_that_is_asked_for_may_end_outside_of_the_window() {
+        let policy = RetryPolicy {
+            max_elapsed: Duration::from_secs(60),
+            ..RetryPolicy::default()
+        };
+        let minute = Duration::from_secs(60);
+
+        assert!(!policy.gives_up(1, Duration::from_secs(1), minute, true));
+        assert!(policy.gives_up(2, minute + minute, minute, true));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -27,6 +27,8 @@ pub(crate) struct Worker<S, T> {
     observer: Option<Box<dyn Observe>>,
     random: SmallRng,
     backlog: VecDeque<Chunk>,
+    /// Until when the destination is left alone, whichever batch is next; `None` while it answers.
+    not_before: Option<Instant>,
     /// Records that the queue had refused when the observer last saw the figures.
     refused_shown: u64,
     /// Whether the observer last saw a failed attempt.
@@ -43,9 +45,12 @@ enum Resolved {
 /// A batch, or a half of one, with the attempts it has behind it.
 struct Pending {
     batch: Arc<Batch>,
-    /// When the first attempt began; halves keep it, so that splitting does not lengthen the window.
-    first_attempt: Instant,
+    /// When the first attempt began, `None` before it; halves keep it, so that splitting does not lengthen the window.
+    first_attempt: Option<Instant>,
 }
+
+/// The shutdown leaves no time for another attempt.
+struct Closed;
 
 impl<S: Sink, T: Time> Worker<S, T> {
     pub(crate) fn new(
@@ -65,6 +70,7 @@ impl<S: Sink, T: Time> Worker<S, T> {
             observer,
             random: SmallRng::from_os_rng(),
             backlog: VecDeque::new(),
+            not_before: None,
             refused_shown: 0,
             failure_shown: false,
         }
@@ -118,14 +124,13 @@ impl<S: Sink, T: Time> Worker<S, T> {
     }
 
     fn deliver(&mut self, batch: Batch) {
-        let first_attempt = self.time.now();
-        let pending = |batch| Pending {
+        let pending = |batch, first_attempt| Pending {
             batch: Arc::new(batch),
             first_attempt,
         };
-        let mut stack = vec![pending(batch)];
-        while let Some(next) = stack.pop() {
-            match self.resolve(&next) {
+        let mut stack = vec![pending(batch, None)];
+        while let Some(mut next) = stack.pop() {
+            match self.resolve(&mut next) {
                 Resolved::Delivered => self.settle(next.batch, None),
                 Resolved::Discarded(reason) => {
                     let records = next.batch.len();
@@ -136,7 +141,9 @@ impl<S: Sink, T: Time> Worker<S, T> {
                     self.settle(next.batch, Some((reason, records)));
                 }
                 Resolved::Split => match unshared(next.batch).split() {
-                    Ok((head, tail)) => stack.extend([pending(tail), pending(head)]),
+                    Ok((head, tail)) => {
+                        stack.extend([tail, head].map(|half| pending(half, next.first_attempt)));
+                    }
                     Err(single) => self.settle(Arc::new(single), Some((Discard::TooLarge, 1))),
                 },
             }
@@ -175,17 +182,14 @@ impl<S: Sink, T: Time> Worker<S, T> {
         }
     }
 
-    fn resolve(&mut self, pending: &Pending) -> Resolved {
+    fn resolve(&mut self, pending: &mut Pending) -> Resolved {
         let batch = &pending.batch;
         let mut failed = 0;
         loop {
-            if self
-                .control
-                .closing()
-                .is_some_and(|deadline| self.time.now() >= deadline)
-            {
+            if self.wait_turn().is_err() {
                 return Resolved::Discarded(Discard::Shutdown);
             }
+            let first_attempt = *pending.first_attempt.get_or_insert_with(|| self.time.now());
             let (asked, failure) = match self.attempt(batch) {
                 Attempt::Delivered => {
                     self.shared.ledger.record_success();
@@ -214,6 +218,17 @@ impl<S: Sink, T: Time> Worker<S, T> {
             failed += 1;
             self.shared.ledger.record_failure(&failure);
             self.show_figures();
+            let now = self.time.now();
+            let pause = self.policy.pause(failed, asked, &mut self.random);
+            self.not_before = Some(now + pause);
+            let elapsed = now.saturating_duration_since(first_attempt);
+            if self.policy.gives_up(failed, elapsed, pause, asked.is_some()) {
+                return Resolved::Discarded(Discard::RetriesExhausted);
+            }
+            if let Some(observer) = &self.observer {
+                observer.retry(&failure.status);
+            }
+            self.shared.ledger.retries.fetch_add(1, Ordering::Relaxed);
             if failed >= SPLIT_SUSPECT_ATTEMPT
                 && batch.len() > 1
                 && batch.bytes() > self.policy.split_suspect_bytes
@@ -221,10 +236,31 @@ impl<S: Sink, T: Time> Worker<S, T> {
             {
                 return Resolved::Split;
             }
-            if let Err(reason) = self.back_off(failed, pending.first_attempt, asked, &failure) {
-                return Resolved::Discarded(reason);
-            }
         }
+    }
+
+    /// Waits until the destination may be asked; `Err` when the shutdown leaves no time for it.
+    fn wait_turn(&mut self) -> Result<(), Closed> {
+        if self.control.closing().is_none()
+            && let Some(not_before) = self.not_before
+        {
+            self.time.pause(&self.control, not_before);
+        }
+        let not_before = self.not_before.take();
+        let Some(deadline) = self.control.closing() else {
+            return Ok(());
+        };
+        let now = self.time.now();
+        // A shutdown leaves no time for politeness: it retries at the floor until its deadline.
+        let floor = now + self.policy.backoff_min;
+        let next = not_before.map_or(now, |not_before| not_before.clamp(now, floor));
+        if next >= deadline {
+            return Err(Closed);
+        }
+        if next > now {
+            self.time.pause(&self.control, next);
+        }
+        Ok(())
     }
 
     fn attempt(&mut self, batch: &Arc<Batch>) -> Attempt {
@@ -244,36 +280,6 @@ impl<S: Sink, T: Time> Worker<S, T> {
             observer.attempt(status_of(&attempt), took);
         }
         attempt
-    }
-
-    /// Waits before the next attempt; `Err` when the batch is to be given up.
-    fn back_off(
-        &mut self,
-        failed: u32,
-        first_attempt: Instant,
-        asked: Option<Duration>,
-        failure: &Failure,
-    ) -> Result<(), Discard> {
-        let now = self.time.now();
-        let Some(mut pause) = self
-            .policy
-            .pause(failed, first_attempt, now, asked, &mut self.random)
-        else {
-            return Err(Discard::RetriesExhausted);
-        };
-        if let Some(deadline) = self.control.closing() {
-            // A shutdown leaves no time for politeness: retry at the floor until the deadline.
-            pause = pause.min(self.policy.backoff_min);
-            if now + pause >= deadline {
-                return Err(Discard::Shutdown);
-            }
-        }
-        if let Some(observer) = &self.observer {
-            observer.retry(&failure.status);
-        }
-        self.shared.ledger.retries.fetch_add(1, Ordering::Relaxed);
-        self.time.pause(&self.control, now + pause);
-        Ok(())
     }
 }
 
