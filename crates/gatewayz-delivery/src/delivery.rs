@@ -29,6 +29,9 @@ pub fn delivering() -> Option<&'static str> {
 }
 
 /// One sink's queue and delivery thread.
+///
+/// Its end is [`shutdown`](Self::shutdown). Without it the thread goes on delivering for as long as the process runs, also
+/// when this is dropped, and what is queued at the end of the process is lost.
 #[derive(Debug)]
 pub struct Delivery {
     queue: Queue,

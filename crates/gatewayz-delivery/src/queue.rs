@@ -161,9 +161,7 @@ impl Queue {
 
     /// Counts a record that its maker leaves out, so that the books stay whole.
     pub fn refuse(&self, reason: Discard) {
-        let mut shard = self.0.shard();
-        shard.created += 1;
-        self.0.refuse(&mut shard, reason);
+        self.0.refuse(&mut self.0.shard(), reason);
     }
 
     /// Appends one record, written by `encode` at the end of the buffer it is given.
@@ -174,7 +172,6 @@ impl Queue {
         let shared = &*self.0;
         let limit = shared.limits[severity as usize];
         let mut shard = shared.shard();
-        shard.created += 1;
         if shard.closed {
             return shared.refuse(&mut shard, Discard::AlreadyShutdown);
         }
@@ -215,6 +212,8 @@ impl Queue {
         if start == 0 {
             shard.open.opened = Instant::now();
         }
+        // Counted last: a record whose encoder panics was never one.
+        shard.created += 1;
         shard
             .open
             .ends
@@ -257,6 +256,7 @@ impl Shared {
     }
 
     fn refuse(&self, shard: &mut Shard, reason: Discard) -> Admission {
+        shard.created += 1;
         if let Some(count) = shard.refused.get_mut(reason as usize) {
             *count += 1;
         }

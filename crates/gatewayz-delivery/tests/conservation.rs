@@ -3,6 +3,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -111,6 +112,16 @@ proptest! {
     }
 }
 
+/// Shows the bytes of each batch.
+struct Whole(mpsc::Sender<Vec<u8>>);
+
+impl Sink for Whole {
+    fn send(&mut self, batch: &Arc<Batch>, _deadline: Instant) -> Attempt {
+        self.0.send(batch.runs().flatten().copied().collect()).unwrap();
+        Attempt::Delivered
+    }
+}
+
 /// Blocks until the test lets it go, as a stopped reader of a pipe does.
 struct Blocked(mpsc::Receiver<()>);
 
@@ -179,6 +190,30 @@ fn a_shutdown_returns_at_its_deadline_when_the_sink_hangs_and_counts_what_is_lef
     assert_eq!((status.created, status.delivered), (10, 0));
     assert_eq!(status.discarded_for(Discard::Shutdown), 10);
     assert_eq!(late, Admission::Refused(Discard::AlreadyShutdown));
+}
+
+#[test]
+fn a_record_whose_encoder_panics_leaves_nothing_and_is_in_no_figure() {
+    let (taken, sent) = mpsc::channel();
+    let delivery = Delivery::spawn("whole", Whole(taken), QueueSettings::default(), eager(), None).unwrap();
+    let queue = delivery.queue();
+    let push = |text: &'static [u8]| queue.push(Severity::Info, |out| out.extend_from_slice(text));
+    let broken = || {
+        let half = |out: &mut Vec<u8>| {
+            out.extend_from_slice(b"half a rec");
+            panic!("scripted");
+        };
+        catch_unwind(AssertUnwindSafe(|| queue.push(Severity::Info, half)))
+    };
+
+    push(b"one ");
+    assert!(broken().is_err());
+    push(b"two");
+    assert!(broken().is_err());
+    let status = delivery.shutdown(Instant::now() + Duration::from_secs(10));
+
+    assert_eq!((status.created, status.delivered), (2, 2), "{status:?}");
+    assert_eq!(sent.try_iter().flatten().collect::<Vec<u8>>(), b"one two");
 }
 
 #[test]
