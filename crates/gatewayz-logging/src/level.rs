@@ -29,6 +29,10 @@ const TRANSPORT_TARGETS: [&str; 9] = [
     "tower",
 ];
 
+/// Targets that report at ERROR what a client sent wrong, or what the request's own line says already. A port scan would
+/// fill the log with errors, so they are asked for at DEBUG.
+const PEER_TARGETS: [&str; 1] = ["actix_http::h1::dispatcher"];
+
 /// A level for everything, or `target=level` pairs: `info`, `warn,gatewayz_api=debug`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Levels {
@@ -177,7 +181,7 @@ impl LevelHandle {
                 .current
                 .load()
                 .targets
-                .would_enable(target, metadata.level())
+                .would_enable(target, &asked_at(metadata))
     }
 
     pub(crate) fn request_enabled(&self, level: Level) -> bool {
@@ -215,6 +219,15 @@ fn verbosity(level: Level) -> u8 {
         Level::INFO => 3,
         Level::DEBUG => 4,
         Level::TRACE => 5,
+    }
+}
+
+/// The level at which an event is asked for.
+fn asked_at(metadata: &Metadata<'_>) -> Level {
+    if PEER_TARGETS.contains(&metadata.target()) {
+        Level::DEBUG.max(*metadata.level())
+    } else {
+        *metadata.level()
     }
 }
 

@@ -7,12 +7,19 @@ use crate::json::write_escaped;
 const LIMIT_BYTES: usize = 4096;
 /// Room for a dozen fields: growing from nothing would copy them several times.
 const FIRST_BYTES: usize = 512;
+const FIRST_NAMES: usize = 16;
 /// Longest text of one field, in bytes.
 const TEXT_MAX_BYTES: usize = 512;
+/// Keys of a request's line behind its fields, beside those that any line has.
+const EXCEPTION: [&str; 2] = ["exception_type", "exception_message"];
 
-/// Collects fields as JSON members, bounded in length and unable to override the line's own keys.
+/// Collects fields as JSON members, bounded in length and unable to override the line's own keys. Of two with one name
+/// the first stays.
 #[derive(Debug, Default)]
-pub struct Members(Vec<u8>);
+pub struct Members {
+    bytes: Vec<u8>,
+    names: Vec<&'static str>,
+}
 
 impl Members {
     /// A text; cut at 512 bytes.
@@ -41,23 +48,26 @@ impl Members {
     /// The members as they stand in a line: each begins with a comma.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.bytes
     }
 
     fn member(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.0.is_empty() {
-            self.0.reserve(FIRST_BYTES);
+        let out = &mut self.bytes;
+        if out.is_empty() {
+            out.reserve(FIRST_BYTES);
+            self.names.reserve(FIRST_NAMES);
         }
-        if self.0.len() + name.len() + TEXT_MAX_BYTES > LIMIT_BYTES {
+        if out.len() + name.len() + TEXT_MAX_BYTES > LIMIT_BYTES || self.names.contains(&name) {
             return;
         }
-        self.0.extend_from_slice(b",\"");
-        write_escaped(name, TEXT_MAX_BYTES, &mut self.0);
-        if RESERVED.contains(&name) {
-            self.0.push(b'_');
+        self.names.push(name);
+        out.extend_from_slice(b",\"");
+        write_escaped(name, TEXT_MAX_BYTES, out);
+        if RESERVED.contains(&name) || EXCEPTION.contains(&name) {
+            out.push(b'_');
         }
-        self.0.extend_from_slice(b"\":");
-        write(&mut self.0);
+        out.extend_from_slice(b"\":");
+        write(out);
     }
 }
 
@@ -73,12 +83,14 @@ mod tests {
         members.number("cost_usd", 0.000_125);
         members.number("broken", f64::NAN);
         members.text("status_code", "x");
+        members.text("exception_type", "y");
+        members.text("model", "z");
 
         let text = String::from_utf8(members.into_bytes()).unwrap();
 
         assert_eq!(
             text,
-            r#","model":"gpt\"4\n","attempts":2,"cost_usd":0.000125,"status_code_":"x""#
+            r#","model":"gpt\"4\n","attempts":2,"cost_usd":0.000125,"status_code_":"x","exception_type_":"y""#
         );
     }
 
@@ -86,8 +98,8 @@ mod tests {
     fn fields_beyond_the_limit_are_left_out_whole() {
         let mut members = Members::default();
 
-        for _ in 0..100 {
-            members.text("text", &"x".repeat(10_000));
+        for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] {
+            members.text(name, &"x".repeat(10_000));
         }
         let bytes = members.into_bytes();
 

@@ -4,7 +4,7 @@ use gatewayz_testkit::http::Answer;
 
 use super::{assert_still_serving, local};
 use crate::admin_matrix::assert_problem;
-use crate::harness::Api;
+use crate::harness::{Api, spawn};
 
 #[track_caller]
 fn raw(api: &Api, bytes: &[u8]) -> Answer {
@@ -54,6 +54,23 @@ fn a_head_or_target_that_is_too_long_is_refused_before_anything_reads_it() {
         assert_eq!(answer.status, 431);
     }
     assert_still_serving(&api);
+}
+
+#[test]
+fn what_is_no_request_is_told_at_debug_alone() {
+    let silent = |level: &str| {
+        let api = spawn(&[("LOG_LEVEL", level)]);
+        for bytes in ["GET / HTTP/1.1\r\nbro ken: 1\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n"] {
+            assert_eq!(raw(&api, bytes.as_bytes()).status, 400);
+        }
+        let lines = assert_still_serving(&api);
+        !lines
+            .iter()
+            .any(|line| line["target"] == "actix_http::h1::dispatcher")
+    };
+
+    assert!(silent("info"));
+    assert!(!silent("info,actix_http=debug"));
 }
 
 #[test]
