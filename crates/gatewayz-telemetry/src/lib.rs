@@ -19,7 +19,6 @@ use gatewayz_metrics::Family;
 pub use exposition::{PrometheusFamilies, metrics_page};
 pub use health::{SignalHealth, SignalState};
 pub use http::{ProblemPage, REQUESTS, RequestFields, RequestTelemetry};
-pub use outcome::{Exception, ExceptionKind, RequestOutcome};
 pub use settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings, TraceSettings};
 pub use start::{ShutdownGuard, ShutdownReport, StartError, Telemetry};
 

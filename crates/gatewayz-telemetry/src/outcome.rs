@@ -12,32 +12,30 @@ pub(crate) const MESSAGE_MAX_CHARS: usize = 512;
 
 /// How one request ended, known once, at its last byte, its abort or its panic.
 #[derive(Debug, Clone)]
-pub struct RequestOutcome<'a> {
+pub(crate) struct RequestOutcome<'a> {
     /// Method as a label value: one of the registered nine, else `_OTHER`.
-    pub method: &'static str,
-    /// Route template; `None` when no route matched.
-    pub route: Option<&'a str>,
+    pub(crate) method: &'static str,
     /// Status that was answered; 499 when the client left first, 500 when the body broke off.
-    pub status_code: u16,
+    pub(crate) status_code: u16,
     /// From the first byte of the head to the last byte of the body, in nanoseconds.
-    pub duration_nanos: u64,
+    pub(crate) duration_nanos: u64,
     /// When it ended, in nanoseconds since the Unix epoch.
-    pub end_unix_nanos: u64,
-    /// Length of the request's body.
-    pub bytes_in: u64,
-    /// Bytes of the response's body that were handed to the connection.
-    pub bytes_out: u64,
+    pub(crate) end_unix_nanos: u64,
+    /// Bytes of the request's body that were read.
+    pub(crate) bytes_in: u64,
+    /// Bytes of the response's body that were handed to the connection; 0 for HEAD.
+    pub(crate) bytes_out: u64,
     /// What failed it; `None` when nothing was thrown.
-    pub exception: Option<&'a Exception>,
+    pub(crate) exception: Option<&'a Exception>,
 }
 
 /// What failed a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exception {
+pub(crate) struct Exception {
     /// Its type.
-    pub kind: ExceptionKind,
+    pub(crate) kind: ExceptionKind,
     /// Text for the log line and the span, at most 512 characters and, for a panic, its place; never for the client.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Exception {
@@ -75,7 +73,7 @@ impl Write for Text {
 
 /// The types of exceptions, a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExceptionKind {
+pub(crate) enum ExceptionKind {
     /// The handler or the body panicked.
     Panic,
     /// An `Err` became a 5xx.
@@ -89,7 +87,7 @@ impl ExceptionKind {
 
     /// The label value.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Panic => "panic",
             Self::Error => "error",

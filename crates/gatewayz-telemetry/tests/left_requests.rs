@@ -2,14 +2,15 @@
 
 mod serving;
 
-use std::sync::mpsc;
+use std::sync::{Arc, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, Bytes};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use gatewayz_telemetry::Telemetry;
 use gatewayz_testkit::http::Client;
+use gatewayz_tracing::{ServerSpan, current_request};
 use serving::{Lines, parse, serve};
 
 /// What a handler has to say when its client leaves.
@@ -21,13 +22,24 @@ impl Drop for LastWords {
     }
 }
 
+/// A body that looks at its request when the request has ended.
+struct Late(mpsc::Sender<Option<Weak<ServerSpan>>>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let request = tracing::Span::current().is_none().then(current_request).flatten();
+        let _ = self.0.send(request.map(|request| Arc::downgrade(&request)));
+    }
+}
+
 #[test]
-fn what_a_request_says_while_it_is_dropped_belongs_to_it() {
+fn what_a_request_says_while_it_is_dropped_belongs_to_it_and_nothing_of_it_stays() {
     let lines = Lines::new();
     let telemetry = Telemetry::start(lines.settings("orders-api")).unwrap();
     let (waits, waiting) = mpsc::channel();
+    let (looks, looked) = mpsc::channel();
     let server = serve(&telemetry, move |app| {
-        let waits = waits.clone();
+        let (waits, looks) = (waits.clone(), looks.clone());
         let wait = move || {
             waits.send(()).unwrap();
             async {
@@ -43,7 +55,16 @@ fn what_a_request_says_while_it_is_dropped_belongs_to_it() {
             });
             HttpResponse::Ok().streaming(parts)
         };
+        let end = move || {
+            let late = Late(looks.clone());
+            let parts = stream::repeat_with(move || {
+                let _ = &late;
+                Ok::<_, actix_web::Error>(Bytes::from_static(b"part"))
+            });
+            async { HttpResponse::Ok().streaming(parts.take(1)) }
+        };
         app.route("/wait", web::get().to(wait))
+            .route("/end", web::get().to(end))
             .route("/stream", web::get().to(stream));
     });
 
@@ -57,7 +78,10 @@ fn what_a_request_says_while_it_is_dropped_belongs_to_it() {
         .unwrap();
     client.read_head().unwrap();
     client.reset().unwrap();
+    Client::connect(server.address).unwrap().get("/end", &[]).unwrap();
+    let ended = looked.recv().unwrap().unwrap();
     server.stop();
+    assert!(ended.upgrade().is_none(), "a request is kept after its end");
     let _report = telemetry.shutdown(Instant::now() + Duration::from_secs(10));
 
     let log = parse(&lines.read());

@@ -8,9 +8,9 @@ use opentelemetry::trace::SpanKind;
 use crate::tracer::SpanIdentity;
 
 /// Longest attribute value that is kept, in bytes; Tempo cuts at the same length.
-pub const VALUE_MAX_BYTES: usize = 2048;
+pub(crate) const VALUE_MAX_BYTES: usize = 2048;
 /// Most attributes one span keeps.
-pub const ATTRIBUTES_MAX: u32 = 64;
+pub(crate) const ATTRIBUTES_MAX: u32 = 64;
 
 static TRUNCATED: AtomicU64 = AtomicU64::new(0);
 
@@ -42,7 +42,7 @@ const HEAD_BYTES: usize = 1 + LENGTH.len() + 2 + 16 + 2 + 8 + 2 * (1 + 8) + 2 + 
 
 /// A span's status code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StatusCode {
+pub(crate) enum StatusCode {
     /// Nobody said; the normal case.
     Unset,
     /// Somebody said it is fine.
@@ -106,7 +106,7 @@ fn head(identity: &SpanIdentity, start_unix_nanos: u64, end_unix_nanos: u64) -> 
 }
 
 /// Appends the span's kind and name.
-pub fn kind_and_name(kind: &SpanKind, name: &str, out: &mut Vec<u8>) {
+pub(crate) fn kind_and_name(kind: &SpanKind, name: &str, out: &mut Vec<u8>) {
     let kind = match kind {
         SpanKind::Internal => 1,
         SpanKind::Server => 2,
@@ -125,7 +125,7 @@ pub fn kind_and_name(kind: &SpanKind, name: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends the span's status; nothing for [`StatusCode::Unset`].
-pub fn status(code: StatusCode, message: &str, out: &mut Vec<u8>) {
+pub(crate) fn status(code: StatusCode, message: &str, out: &mut Vec<u8>) {
     let code = match code {
         StatusCode::Unset => return,
         StatusCode::Ok => 1,
@@ -141,7 +141,7 @@ pub fn status(code: StatusCode, message: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a text attribute of the span, cut at [`VALUE_MAX_BYTES`].
-pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
+pub(crate) fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
     let value = cut(value);
     // What is shorter has lengths of one byte each, known beforehand.
     if key.len() + value.len() < 0x80 - 6 {
@@ -155,7 +155,7 @@ pub fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends an integer attribute of the span.
-pub fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
+pub(crate) fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
     let value = value.cast_unsigned();
     if value < 0x80 && key.len() < 0x80 - 6 {
         short_key(key, key.len() as u8 + 6, out);
@@ -169,12 +169,12 @@ pub fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends a boolean attribute of the span.
-pub fn flag_attribute(key: &str, value: bool, out: &mut Vec<u8>) {
+pub(crate) fn flag_attribute(key: &str, value: bool, out: &mut Vec<u8>) {
     scalar_attribute(key, [0x10, u8::from(value)], out);
 }
 
 /// Appends a floating point attribute of the span.
-pub fn number_attribute(key: &str, value: f64, out: &mut Vec<u8>) {
+pub(crate) fn number_attribute(key: &str, value: f64, out: &mut Vec<u8>) {
     let [a, b, c, d, e, f, g, h] = value.to_le_bytes();
     scalar_attribute(key, [0x21, a, b, c, d, e, f, g, h], out);
 }

@@ -4,7 +4,7 @@ mod api;
 mod attributes;
 mod clock;
 mod current;
-pub mod encode;
+mod encode;
 pub mod id;
 mod layer;
 mod local_span;

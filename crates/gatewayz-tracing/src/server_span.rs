@@ -28,8 +28,9 @@ pub struct ServerSpan<A: ?Sized = dyn Any + Send + Sync> {
     /// Whether there is something behind either lock; most requests end without a look.
     touched: AtomicBool,
     /// The `tracing` span that stands for it, once somebody asked. Its registry entry holds this server span, so
-    /// the end must break the circle.
+    /// the end must break the circle, and nobody may close it again.
     stand_in: Mutex<Option<Span>>,
+    ended: AtomicBool,
     attachment: A,
 }
 
@@ -40,7 +41,7 @@ pub struct PreparedServerSpan(Box<[u8]>);
 /// What failed a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Exception<'a> {
-    /// A low-cardinality type, `error.type`'s value.
+    /// A low-cardinality type, `exception.type`'s value.
     pub kind: &'static str,
     /// Text for a person.
     pub message: &'a str,
@@ -93,6 +94,7 @@ impl<A> ServerSpan<A> {
             recorded: Mutex::default(),
             touched: AtomicBool::new(false),
             stand_in: Mutex::default(),
+            ended: AtomicBool::new(false),
             attachment,
         })
     }
@@ -106,7 +108,9 @@ impl<A> ServerSpan<A> {
 impl<A: ?Sized> ServerSpan<A> {
     /// Ends the span with its outcome and queues it for export.
     pub fn end(&self, tracer: &Tracer, prepared: &PreparedServerSpan, end: &SpanEnd<'_>) {
-        let touched = self.touched.load(Ordering::Acquire);
+        // Of this thread and one that opens a stand-in, at least one sees what the other has stored.
+        self.ended.store(true, Ordering::SeqCst);
+        let touched = self.touched.load(Ordering::SeqCst);
         if touched {
             drop(self.stand_in.lock().take());
         }
@@ -159,8 +163,8 @@ impl ServerSpan {
 
     /// The `tracing` span that stands for it, opened on first demand.
     ///
-    /// `None` while another thread has a scoped subscriber: `tracing` hides every subscriber from code that runs
-    /// inside one then, so the span would be nobody's.
+    /// `None` after the end, and while another thread has a scoped subscriber: `tracing` hides every subscriber from code
+    /// that runs inside one then, so the span would be nobody's.
     pub(crate) fn stand_in(self: &Arc<Self>) -> Option<Span> {
         let mut stand_in = self.stand_in.lock();
         if stand_in.is_none() {
@@ -171,7 +175,10 @@ impl ServerSpan {
             if is_ours != Some(true) {
                 return None;
             }
-            self.touched.store(true, Ordering::Release);
+            self.touched.store(true, Ordering::SeqCst);
+            if self.ended.load(Ordering::SeqCst) {
+                return None;
+            }
             *stand_in = Some(span);
         }
         stand_in.clone()

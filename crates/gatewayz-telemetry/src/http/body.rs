@@ -55,6 +55,8 @@ pub(crate) struct BodyEnd {
     in_flight: Option<Box<InFlight>>,
     status_code: u16,
     size: BodySize,
+    /// To HEAD is answered without the body, which may be read all the same.
+    is_head: bool,
 }
 
 impl<B: MessageBody> ObservedBody<B> {
@@ -65,12 +67,14 @@ impl<B: MessageBody> ObservedBody<B> {
             Ok(bytes) => Content::Whole { bytes },
             Err(body) => Content::Parts { body },
         };
+        let is_head = in_flight.as_ref().is_some_and(|in_flight| in_flight.is_head());
         Self {
             content,
             end: BodyEnd {
                 in_flight,
                 status_code,
                 size,
+                is_head,
             },
         }
     }
@@ -80,7 +84,9 @@ impl BodyEnd {
     /// Counts a part on its way; an empty one is the end.
     fn part(&mut self, bytes: Bytes) -> Option<Bytes> {
         if let Some(in_flight) = &mut self.in_flight {
-            in_flight.bytes_out += bytes.len() as u64;
+            if !self.is_head {
+                in_flight.bytes_out += bytes.len() as u64;
+            }
             if bytes.is_empty() {
                 in_flight.finish(self.status_code);
             }
@@ -88,23 +94,18 @@ impl BodyEnd {
         (!bytes.is_empty()).then_some(bytes)
     }
 
-    fn is_complete(&self, sent: u64) -> bool {
-        match self.size {
-            BodySize::None => true,
-            BodySize::Sized(length) => sent >= length,
-            BodySize::Stream => false,
-        }
+    /// Whether a connection need not ask for the end of it: every other body is asked until it says so, once there is
+    /// room in front of the socket.
+    fn ends_by_itself(&self) -> bool {
+        self.is_head || matches!(self.size, BodySize::None | BodySize::Sized(0))
     }
 }
 
 impl Drop for BodyEnd {
     fn drop(&mut self) {
-        // A connection does not ask for more than an announced length, so the last byte may be the end.
-        let complete = self
-            .in_flight
-            .as_ref()
-            .is_some_and(|in_flight| self.is_complete(in_flight.bytes_out));
-        if complete && let Some(in_flight) = &mut self.in_flight {
+        if self.ends_by_itself()
+            && let Some(in_flight) = &mut self.in_flight
+        {
             in_flight.finish(self.status_code);
         }
     }
@@ -138,7 +139,9 @@ where
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(Some(Ok(bytes)))) => {
-                in_flight.bytes_out += bytes.len() as u64;
+                if !this.end.is_head {
+                    in_flight.bytes_out += bytes.len() as u64;
+                }
                 Poll::Ready(Some(Ok(bytes)))
             }
             Ok(Poll::Ready(Some(Err(error)))) => {

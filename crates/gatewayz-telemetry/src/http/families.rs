@@ -41,7 +41,7 @@ pub(crate) const IN_PROGRESS: Family =
 
 pub(crate) const REQUEST_SIZE: Family = Family::histogram(
     "fastapi_request_size_bytes",
-    "Length of request bodies.",
+    "Bytes of request bodies that were read; an announced length counts for nothing.",
     BY_ROUTE,
     Unit::Bytes,
     SIZE_BUCKETS,

@@ -98,6 +98,11 @@ impl InFlight {
         self.handles.template.as_deref()
     }
 
+    /// Whether the answer goes out without its body.
+    pub(crate) fn is_head(&self) -> bool {
+        self.handles.method == "HEAD"
+    }
+
     /// The request's path without query.
     pub(crate) fn path(&self) -> &str {
         self.span.attachment().facts.endpoint.path()
@@ -125,7 +130,6 @@ impl InFlight {
         let handles = self.answered.as_ref().unwrap_or(&self.handles);
         let outcome = RequestOutcome {
             method: handles.method,
-            route: handles.template.as_deref(),
             status_code,
             duration_nanos,
             end_unix_nanos: self.start_unix_nanos.saturating_add(duration_nanos),

@@ -171,7 +171,9 @@ fn mark(in_flight: &mut InFlight, headers: &mut HeaderMap) {
 /// Ends the request with an answer that no later body can change.
 fn fail(mut in_flight: Box<InFlight>, mut response: HttpResponse, exception: Option<Exception>) -> Error {
     mark(&mut in_flight, response.headers_mut());
-    if let BodySize::Sized(length) = response.body().size() {
+    if let BodySize::Sized(length) = response.body().size()
+        && !in_flight.is_head()
+    {
         in_flight.bytes_out = length;
     }
     in_flight.failed_by = exception;

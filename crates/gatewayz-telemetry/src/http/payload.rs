@@ -1,4 +1,4 @@
-//! The request's body on its way in: how long it is, and when it may be let go.
+//! The request's body on its way in: how much of it was read, and when it may be let go.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -12,61 +12,66 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::web::Bytes;
 use futures_util::Stream;
 
-/// The length of a request's body: announced, or counted while it is read.
-pub(crate) enum CountedPayload {
-    /// From `Content-Length`; 0 without a body.
-    Announced(u64),
-    /// Of a body that comes in chunks.
-    Counted(Rc<Chunked>),
-}
+/// Counts a request's body while it is read: a length that is announced is only somebody's word.
+pub(crate) struct CountedPayload(Option<Rc<Counted>>);
 
-/// A body without an announced end.
-pub(crate) struct Chunked {
+struct Counted {
     read: Cell<u64>,
-    /// Held until the answer's last byte: actix-http closes the connection of a body that is still there then, but
-    /// goes on reading one that was dropped, for ever if the client wants it.
-    payload: RefCell<Payload>,
+    /// A body without an announced end, held until the answer's last byte: actix-http closes the connection of a body
+    /// that is still there then, but goes on reading one that was dropped, for ever if the client wants it.
+    held: RefCell<Payload>,
 }
 
 impl CountedPayload {
-    /// Takes the place of the payload of a request whose body comes in chunks.
+    /// Takes the place of a request's payload.
     pub(crate) fn of(request: &mut ServiceRequest) -> Self {
         if matches!(request.parts().1, Payload::None) {
-            return Self::Announced(0);
+            return Self(None);
         }
-        if let Some(length) = request.headers().get(CONTENT_LENGTH) {
-            let length = length.to_str().ok().and_then(|text| text.parse().ok());
-            return Self::Announced(length.unwrap_or(0));
-        }
-        let payload = RefCell::new(request.take_payload());
-        let chunked = Rc::new(Chunked {
+        let has_end = request.headers().contains_key(CONTENT_LENGTH);
+        let payload = request.take_payload();
+        let (held, own) = if has_end {
+            (Payload::None, Some(payload))
+        } else {
+            (payload, None)
+        };
+        let counted = Rc::new(Counted {
             read: Cell::new(0),
-            payload,
+            held: RefCell::new(held),
         });
         request.set_payload(Payload::Stream {
-            payload: Box::pin(Reading(Rc::clone(&chunked))),
+            payload: Box::pin(Reading {
+                counted: Rc::clone(&counted),
+                own,
+            }),
         });
-        Self::Counted(chunked)
+        Self(Some(counted))
     }
 
-    /// Bytes of the body, as far as it was read.
+    /// Bytes of the body that were read.
     pub(crate) fn bytes(&self) -> u64 {
-        match self {
-            Self::Announced(length) => *length,
-            Self::Counted(chunked) => chunked.read.get(),
-        }
+        self.0.as_ref().map_or(0, |counted| counted.read.get())
     }
 }
 
-struct Reading(Rc<Chunked>);
+struct Reading {
+    counted: Rc<Counted>,
+    /// `None` for the one that is held.
+    own: Option<Payload>,
+}
 
 impl Stream for Reading {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = Pin::new(&mut *self.0.payload.borrow_mut()).poll_next(context);
+        let this = self.get_mut();
+        let polled = match &mut this.own {
+            Some(payload) => Pin::new(payload).poll_next(context),
+            None => Pin::new(&mut *this.counted.held.borrow_mut()).poll_next(context),
+        };
         if let Poll::Ready(Some(Ok(part))) = &polled {
-            self.0.read.set(self.0.read.get() + part.len() as u64);
+            let read = &this.counted.read;
+            read.set(read.get() + part.len() as u64);
         }
         polled
     }
