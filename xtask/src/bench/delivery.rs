@@ -48,7 +48,7 @@ pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     let (rounds, seconds) = match bench.scale {
         Scale::Quick => (1, 2),
         // The pace alone costs about as much as a thousand records a second do: few rounds would tell of chance.
-        Scale::Full => (9, 6),
+        Scale::Full => (9, 4),
     };
     let progress = Progress::start(FIGURES.len() * rounds);
     progress.say(&format!(
