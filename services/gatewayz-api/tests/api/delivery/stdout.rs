@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use gatewayz_testkit::process::{Output, Signal};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use serde_json::Value;
 
 use super::books::{Books, lost};
 use super::load::{counted_requests, requests};
 use super::{assert_memory_bounded, spawn};
-use crate::harness::{Api, DEADLINE, wait_for};
+use crate::harness::{Api, DEADLINE, PUBLISHED_KEY, wait_for};
 
 const BUFFER: &str = "1MiB";
 const BUFFER_BYTES: u64 = 1 << 20;
@@ -75,6 +76,42 @@ fn warnings_are_kept_while_a_stopped_reader_costs_ordinary_lines() {
         "{} of 50",
         warnings()
     );
+}
+
+#[track_caller]
+fn check_audit_is_kept(format: &str) {
+    let environment = [
+        ("LOG_FORMAT", format),
+        ("LOG_STDOUT_BUFFER_BYTES", BUFFER),
+        ("ADMIN_API_KEY", PUBLISHED_KEY),
+    ];
+    let api = spawn(Output::Held, &environment);
+    counted_requests(&api, 4_000, "/api/users/1", 200);
+
+    let body = br#"{"levels":"info,gatewayz_api=debug"}"#;
+    let answer = api.admin("PUT", "/api/instrumentation/log-level", body);
+
+    assert_eq!(answer.status, 200);
+    assert!(lost(&api, "stdout", "enqueue_failed", "shed") > 0.0);
+    api.service.read_stdout();
+    let line = api.wait_for_line(|line| line["event"] == "log_levels_changed");
+    assert_eq!(line["target"], "gatewayz::audit", "{line}");
+    let settled = Books::settled(|| books(&api));
+    let read = || (api.lines().len() as f64 >= settled.delivered).then_some(());
+    assert_eq!(wait_for(DEADLINE, read), Some(()), "{settled:?}");
+    // Its own request's line is an ordinary one.
+    let own = |line: &Value| line["target"] == "gatewayz::request" && line["method"] == "PUT";
+    assert!(!api.lines().iter().any(own));
+}
+
+#[test]
+fn an_audit_line_is_kept_where_ordinary_lines_of_its_level_are_not() {
+    check_audit_is_kept("json");
+}
+
+#[test]
+fn an_audit_line_is_kept_in_the_bunyan_format_too() {
+    check_audit_is_kept("bunyan");
 }
 
 #[test]
