@@ -1,7 +1,7 @@
 //! The registry: the families of one process, their series, and what is added when the page is read.
 
 use std::fmt;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::catalog::{Catalog, CatalogError, Exposed};
@@ -44,6 +44,7 @@ struct Shared {
     /// Overflow counts by place in the catalog; families without labels cannot overflow.
     overflows: Vec<Option<Counter>>,
     collect_errors: Counter,
+    last_page_failed: AtomicBool,
     collectors: RwLock<Vec<Arc<dyn Collect>>>,
     foreign: RwLock<Vec<Arc<dyn ForeignFamilies>>>,
 }
@@ -83,6 +84,7 @@ impl Registry {
             budget: AtomicUsize::new(settings.series_limit),
             overflows,
             collect_errors,
+            last_page_failed: AtomicBool::new(false),
             collectors: RwLock::default(),
             foreign: RwLock::default(),
         })))
@@ -161,6 +163,7 @@ impl Registry {
             collectors,
             foreign,
             collect_errors,
+            last_page_failed,
             ..
         } = &*self.0;
         // Taken before anything is written, so that this page shows the errors of this scrape.
@@ -168,7 +171,9 @@ impl Registry {
         let collected = Collected::gather(catalog, &collectors);
         let foreign = foreign.read().unwrap_or_else(PoisonError::into_inner).clone();
         let foreign = ForeignPage::gather(catalog, &foreign);
-        collect_errors.add(collected.errors + foreign.errors);
+        let errors = collected.errors + foreign.errors;
+        collect_errors.add(errors);
+        last_page_failed.store(errors > 0, Ordering::Relaxed);
 
         let mut page = Page { out, format };
         for (index, entry) in catalog.entries.iter().enumerate() {
@@ -178,6 +183,12 @@ impl Registry {
             page.foreign(family);
         }
         page.end();
+    }
+
+    /// Whether samples were missing from the last page; `false` before the first.
+    #[must_use]
+    pub fn last_page_failed(&self) -> bool {
+        self.0.last_page_failed.load(Ordering::Relaxed)
     }
 
     fn resolve(&self, family: &Family, kind: Kind, values: &[&str]) -> Result<Slot, SeriesError> {

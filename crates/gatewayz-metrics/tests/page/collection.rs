@@ -1,5 +1,8 @@
 //! Samples made at scrape time: collectors, foreign families, the process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use gatewayz_metrics::{
     Family, ForeignFamilies, ForeignFamily, ForeignSeries, ForeignValue, Format, HistogramReading, Kind,
     Registry, RegistrySettings, Samples, SeriesError, Unit, process,
@@ -67,6 +70,23 @@ fn a_panicking_collector_does_not_break_the_page() {
     assert_eq!(page.value("queued", &[("exporter", "good")]), "1");
     assert_eq!(page.value(ERRORS, &[]), "1");
     assert_eq!(scrape(&registry, Format::Text).value(ERRORS, &[]), "2");
+}
+
+#[test]
+fn a_page_is_whole_again_when_its_collector_is_well() {
+    let registry = registry();
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let collect = move |_: &mut Samples<'_>| assert!(!failing.load(Ordering::Relaxed), "a collector fails");
+    registry.collector(&[QUEUED], Box::new(collect)).unwrap();
+    assert!(!registry.last_page_failed());
+
+    scrape(&registry, Format::Text);
+    let failed = registry.last_page_failed();
+    fails.store(false, Ordering::Relaxed);
+    scrape(&registry, Format::Text);
+
+    assert_eq!((failed, registry.last_page_failed()), (true, false));
 }
 
 #[test]

@@ -124,9 +124,10 @@ pub async fn health(state: Data<State>) -> HttpResponse {
     let collect_errors = registry
         .counter(&COLLECT_ERRORS, &[])
         .map_or(0, |errors| errors.value());
-    let page = if collect_errors > 0 { "degraded" } else { "healthy" };
+    let is_page_bad = registry.last_page_failed();
+    let page = if is_page_bad { "degraded" } else { "healthy" };
     answer(&json!({
-        "status": if collect_errors > 0 { page } else { overall(&state) },
+        "status": if is_page_bad { page } else { overall(&state) },
         "timestamp": timestamp(),
         "components": {
             "prometheus": {
