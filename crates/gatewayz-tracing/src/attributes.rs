@@ -9,6 +9,9 @@ use crate::encode::{self, ATTRIBUTES_MAX};
 /// Most bytes of text that a closed span leaves room for to the next one.
 const KEPT_BYTES: usize = 4096;
 
+/// A list of texts in OpenTelemetry's GenAI conventions. Fields of `tracing` have no lists, so its text is sent as one.
+const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+
 /// The value of a span's field.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FieldValue<'a> {
@@ -135,6 +138,7 @@ impl Attributes {
             }
             FieldValue::Flag(value) => encode::flag_attribute(name, value, out),
             FieldValue::Number(value) => encode::number_attribute(name, value, out),
+            FieldValue::Text(value) if name == FINISH_REASONS => encode::list_attribute(name, value, out),
             FieldValue::Text(value) => encode::text_attribute(name, value, out),
         });
         encode::dropped_attributes(self.dropped, out);

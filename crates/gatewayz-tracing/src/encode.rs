@@ -154,6 +154,17 @@ pub(crate) fn text_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
     attribute(ATTRIBUTE, key, out, |out| bytes(0x0a, value.as_bytes(), out));
 }
 
+/// Appends an attribute of the span whose value is a list of this one text.
+pub(crate) fn list_attribute(key: &str, value: &str, out: &mut Vec<u8>) {
+    attribute(ATTRIBUTE, key, out, |out| {
+        out.push(0x2a);
+        length_delimited(out, |out| {
+            out.push(0x0a);
+            length_delimited(out, |out| bytes(0x0a, cut(value).as_bytes(), out));
+        });
+    });
+}
+
 /// Appends an integer attribute of the span.
 pub(crate) fn integer_attribute(key: &str, value: i64, out: &mut Vec<u8>) {
     let value = value.cast_unsigned();

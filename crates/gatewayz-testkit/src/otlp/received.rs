@@ -93,6 +93,15 @@ impl ReceivedSpan {
         as_string(self.attribute(key)?)
     }
 
+    /// Texts of the first attribute with this key; `None` when there is none or it is no list of strings.
+    pub fn strings(&self, key: &str) -> Option<Vec<&str>> {
+        let Value::ArrayValue(list) = self.attribute(key)? else {
+            return None;
+        };
+        let values = list.values.iter().map(|value| as_string(value.value.as_ref()?));
+        values.collect()
+    }
+
     /// Number of the first attribute with this key; `None` when there is none or it is not an integer.
     pub fn int(&self, key: &str) -> Option<i64> {
         match self.attribute(key)? {
