@@ -41,8 +41,9 @@ impl Datasource {
 /// One query with what a panel needs to show it.
 ///
 /// The expression has placeholders for what differs between a dashboard and a query to paste: `<http>`, `<calls>`,
-/// `<provider>` and `<cache>` (matchers), `<own>` (keeps the series of the app's instances), `<service>`, `<rate>` and
-/// `<range>` (windows), `<trace_id>`. [`Query::filled`] and [`Query::templated`] replace them.
+/// `<provider>` and `<cache>` (matchers), `<own>` (keeps the series of the app's instances), `<own_once>` (of those it has
+/// had within `<range>`), `<service>`, `<rate>` and `<range>` (windows), `<trace_id>`. [`Query::filled`] and
+/// [`Query::templated`] replace them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query {
     /// Key in JSON answers.
@@ -84,6 +85,7 @@ impl Query {
         self.expression
             .replace("<http>", &app)
             .replace("<own>", &own_instances(&app))
+            .replace("<own_once>", &once_own_instances(&app))
             .replace("<calls>", ANY_CALL)
             .replace("<provider>", ANY_PROVIDER)
             .replace("<cache>", ANY_CACHE)
@@ -100,6 +102,7 @@ impl Query {
         self.expression
             .replace("<http>", r#"app_name="$app", method=~"$method", path=~"$path""#)
             .replace("<own>", &own_instances(app))
+            .replace("<own_once>", &once_own_instances(app))
             .replace("<calls>", r#"provider=~"$provider", model=~"$model""#)
             .replace("<provider>", r#"provider=~"$provider""#)
             // The self-test has a cache of its own.
@@ -155,6 +158,11 @@ const fn tempo(
 /// What keeps the series of the app's instances, for metrics that have no label `app_name`.
 fn own_instances(app: &str) -> String {
     format!("and on (job, instance) fastapi_app_info{{{app}}}")
+}
+
+/// The same for a total over `<range>`, to which instances that are gone by its end have added.
+fn once_own_instances(app: &str) -> String {
+    format!("and on (job, instance) last_over_time(fastapi_app_info{{{app}}}[<range>])")
 }
 
 /// The inside of a double-quoted text, the same in all three languages.

@@ -36,7 +36,7 @@ pub const INFERENCE_CALLS: Query = Query {
     ..prometheus(
         "inference_calls",
         "Inference Calls",
-        "sum(increase(model_inference_requests_total{<calls>}[<range>]) <own>)",
+        "sum(increase(model_inference_requests_total{<calls>}[<range>]) <own_once>)",
         "Calls of models finished within the window.",
     )
 };
@@ -47,7 +47,7 @@ pub const INFERENCE_FAILED_SHARE: Query = Query {
     ..prometheus(
         "inference_failed_share",
         "Failed Calls",
-        r#"sum(increase(model_inference_requests_total{<calls>, status!~"success|cancelled"}[<range>]) <own>) / (sum(increase(model_inference_requests_total{<calls>}[<range>]) <own>) > 0)"#,
+        r#"sum(increase(model_inference_requests_total{<calls>, status!~"success|cancelled"}[<range>]) <own_once>) / (sum(increase(model_inference_requests_total{<calls>}[<range>]) <own_once>) > 0)"#,
         "Share of the calls within the window that failed, timed out or were truncated. A caller that left is no failure.",
     )
 };
@@ -58,7 +58,7 @@ pub const INFERENCE_COST: Query = Query {
     ..prometheus(
         "inference_cost",
         "Cost",
-        "sum(increase(credits_used_total{<calls>}[<range>]) <own>)",
+        "sum(increase(credits_used_total{<calls>}[<range>]) <own_once>)",
         "Cost within the window of the tokens that providers reported, in US dollars.",
     )
 };
@@ -69,7 +69,7 @@ pub const INFERENCE_TOKENS: Query = Query {
     ..prometheus(
         "inference_tokens",
         "Tokens",
-        "sum(increase(tokens_used_total{<calls>}[<range>]) <own>)",
+        "sum(increase(tokens_used_total{<calls>}[<range>]) <own_once>)",
         "Tokens within the window, guesses included.",
     )
 };
@@ -249,7 +249,7 @@ pub const CACHE_HIT_RATE: Query = Query {
     ..prometheus(
         "cache_hit_rate",
         "Cache Hits",
-        "sum by (cache_name) (increase(cache_hits_total{<cache>}[<range>]) <own>) / (sum by (cache_name) (increase(cache_hits_total{<cache>}[<range>]) <own>) + sum by (cache_name) (increase(cache_misses_total{<cache>}[<range>]) <own>) > 0)",
+        "sum by (cache_name) (increase(cache_hits_total{<cache>}[<range>]) <own_once>) / (sum by (cache_name) (increase(cache_hits_total{<cache>}[<range>]) <own_once>) + sum by (cache_name) (increase(cache_misses_total{<cache>}[<range>]) <own_once>) > 0)",
         "Share of the calls within the window that the cache answered, of those that asked it.",
     )
 };

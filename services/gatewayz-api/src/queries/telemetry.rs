@@ -31,7 +31,7 @@ pub const TELEMETRY_LOST: Query = Query {
     ..prometheus(
         "telemetry_lost",
         "Lost Records",
-        r#"sum by (exporter) ((increase(telemetry_exporter_enqueue_failed_log_records_total{reason!="self_notice"}[<range>]) or increase(telemetry_exporter_send_failed_log_records_total{reason!="self_notice"}[<range>]) or increase(telemetry_exporter_enqueue_failed_spans_total{reason!="self_notice"}[<range>]) or increase(telemetry_exporter_send_failed_spans_total{reason!="self_notice"}[<range>])) <own>)"#,
+        r#"sum by (exporter) ((increase(telemetry_exporter_enqueue_failed_log_records_total{reason!="self_notice"}[<range>]) or increase(telemetry_exporter_send_failed_log_records_total{reason!="self_notice"}[<range>]) or increase(telemetry_exporter_enqueue_failed_spans_total{reason!="self_notice"}[<range>]) or increase(telemetry_exporter_send_failed_spans_total{reason!="self_notice"}[<range>])) <own_once>)"#,
         "Log lines and spans within the window that did not reach their destination.",
     )
 };
@@ -175,7 +175,7 @@ pub const TELEMETRY_OVERFLOW: Query = Query {
     ..prometheus(
         "telemetry_overflow",
         "Label Overflow",
-        "sum by (metric) (increase(telemetry_label_overflow_total[<range>]) <own>)",
+        "sum by (metric) (increase(telemetry_label_overflow_total[<range>]) <own_once>)",
         "Samples within the window that went to the series __other__ of a metric.",
     )
 };
@@ -187,7 +187,7 @@ pub const TELEMETRY_TRUNCATED: Query = Query {
     ..prometheus(
         "telemetry_truncated",
         "Truncated Attributes",
-        "sum by (signal) (increase(telemetry_attributes_truncated_total[<range>]) <own>)",
+        "sum by (signal) (increase(telemetry_attributes_truncated_total[<range>]) <own_once>)",
         "Fields of log lines and attributes of spans within the window that were cut or left out.",
     )
 };
@@ -199,7 +199,7 @@ pub const TELEMETRY_SUPPRESSED: Query = Query {
     ..prometheus(
         "telemetry_suppressed",
         "Suppressed Events",
-        "sum(increase(telemetry_events_suppressed_total[<range>]) <own>)",
+        "sum(increase(telemetry_events_suppressed_total[<range>]) <own_once>)",
         "Events within the window left out by LOG_EVENTS_PER_SECOND.",
     )
 };
@@ -211,7 +211,7 @@ pub const TELEMETRY_LIMITED: Query = Query {
     ..prometheus(
         "telemetry_limited",
         "Limited Traces",
-        "sum(increase(telemetry_incoming_traces_limited_total[<range>]) <own>)",
+        "sum(increase(telemetry_incoming_traces_limited_total[<range>]) <own_once>)",
         "Traces within the window that were not kept although their caller asked.",
     )
 };
@@ -222,7 +222,7 @@ pub const TELEMETRY_PANICS: Query = Query {
     ..prometheus(
         "telemetry_panics",
         "Panics",
-        "sum(increase(panics_total[<range>]) <own>)",
+        "sum(increase(panics_total[<range>]) <own_once>)",
         "Panics within the window, caught or not.",
     )
 };

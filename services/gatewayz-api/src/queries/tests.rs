@@ -139,3 +139,15 @@ fn a_name_with_quotes_stays_inside_its_quotes() {
         r#"sum(increase(fastapi_requests_total{app_name="a\"b\\"}[1h]))"#
     );
 }
+
+#[test]
+fn a_total_has_what_instances_added_that_are_gone() {
+    for query in all().filter(|query| query.expression.contains("[<range>]")) {
+        assert!(!query.expression.contains("<own>"), "{}", query.expression);
+        if query.expression.contains("<own_once>") {
+            let filled = query.filled(&FILL);
+            let own = r#"last_over_time(fastapi_app_info{app_name="gatewayz"}[1h])"#;
+            assert!(filled.contains(own), "{filled}");
+        }
+    }
+}
