@@ -2,10 +2,15 @@
 
 mod one;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::{Either, pending as never, select};
 use rand::Rng;
+use tokio::sync::watch;
+use tokio::time::timeout_at;
 use tracing::warn;
 
 pub(crate) use one::{Attempt, Given, total};
@@ -40,6 +45,8 @@ pub(crate) struct Attempts<'a> {
     pub(crate) trace_headers: Option<&'a TraceHeaders>,
     /// Whether the events of a stream are collected for the cache.
     pub(crate) is_kept: bool,
+    /// When all calls are over.
+    pub(crate) end: &'a watch::Sender<Option<Instant>>,
 }
 
 /// Why a call got no answer, and how it ended.
@@ -94,11 +101,18 @@ impl Attempts<'_> {
         let mut places = vec![Place::Fresh; drawn.len()];
         let mut last: Option<(Failure, &Arc<Candidate>)> = None;
         let mut attempts = 0;
+        let mut over = pin!(over(self.end.subscribe()));
         while attempts < MAX_ATTEMPTS {
+            if over.as_mut().now_or_never().is_some() {
+                return Err(GivenUp::shutting_down());
+            }
             let index = match self.next(&drawn, &places, attempts, pending.started) {
                 Next::Try(index) => index,
                 Next::WaitAndTry(index, wait) => {
-                    tokio::time::sleep(wait).await;
+                    let waited = pin!(tokio::time::sleep(wait));
+                    if let Either::Right(_) = select(waited, over.as_mut()).await {
+                        return Err(GivenUp::shutting_down());
+                    }
                     index
                 }
                 Next::GiveUp => break,
@@ -117,7 +131,7 @@ impl Attempts<'_> {
             let others = others.min(MAX_ATTEMPTS - attempts - 1);
             pending.attempt(&candidate.metrics);
             let patience = self.patience(candidate, pending.started, now, others);
-            let failure = match one::run(self, candidate, permits, attempts, patience).await {
+            let failure = match one::run(self, candidate, permits, attempts, patience, over.as_mut()).await {
                 Ok(given) => return Ok(given),
                 Err(failure) => failure,
             };
@@ -127,6 +141,9 @@ impl Attempts<'_> {
                 *place = Place::Failed {
                     wait: failure.retry_after(),
                 };
+            }
+            if failure == Failure::ShuttingDown {
+                return Err(GivenUp::shutting_down());
             }
             warn_of(candidate, &failure, attempts);
             last = Some((failure, candidate));
@@ -184,6 +201,24 @@ impl Attempts<'_> {
         match failed.min_by_key(|(_, wait)| *wait) {
             Some((index, wait)) if self.budget.take(now) => Next::WaitAndTry(index, wait),
             Some(_) | None => Next::GiveUp,
+        }
+    }
+}
+
+/// Waits for the end of all calls.
+async fn over(mut end: watch::Receiver<Option<Instant>>) {
+    loop {
+        let at = *end.borrow_and_update();
+        let changed = match at {
+            Some(at) => match timeout_at(at.into(), end.changed()).await {
+                Ok(changed) => changed,
+                Err(_) => return,
+            },
+            None => end.changed().await,
+        };
+        // Without a gateway nobody sets it.
+        if changed.is_err() {
+            never::<()>().await;
         }
     }
 }

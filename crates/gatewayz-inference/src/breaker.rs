@@ -85,7 +85,8 @@ impl Breaker {
         }
     }
 
-    /// Whether calls are kept away.
+    /// Whether it has opened, and no call has closed it since.
+    #[cfg(test)]
     pub(crate) fn is_open(&self) -> bool {
         self.lock().phase != Phase::Closed
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use crate::answer::{Answer, Body};
@@ -156,9 +156,15 @@ impl InferenceError {
             Self::NoProvider { retry_after } => {
                 headers.insert(RETRY_AFTER, whole_seconds(*retry_after));
             }
+            // RFC 9110, 15.5.2: a 401 says how to authenticate.
+            Self::Key => {
+                headers.insert(
+                    WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"gatewayz\""),
+                );
+            }
             Self::Request(_)
             | Self::TooLarge { .. }
-            | Self::Key
             | Self::UnknownModel { .. }
             | Self::WrongOperation { .. }
             | Self::UnknownUrl

@@ -99,6 +99,11 @@ impl Failure {
         }
     }
 
+    /// Whether it ended the attempt at a time of ours, whatever the provider was about to do.
+    pub(crate) fn is_of_time(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::ShuttingDown)
+    }
+
     /// What it says of the provider. A client can make refusals as many as it likes, so they count neither way.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {

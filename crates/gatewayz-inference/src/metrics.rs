@@ -66,14 +66,14 @@ pub const CREDITS: Family = Family::counter(
 /// Whether a provider can be called.
 pub const AVAILABILITY: Family = Family::gauge(
     "provider_availability",
-    "1 while the provider can be called: its breaker is closed and its last probe went well.",
+    "1 while the provider can be called: no breaker keeps its calls away and its last probe went well.",
     &["provider"],
 );
 
 /// Share of failed attempts.
 pub const ERROR_RATE: Family = Family::gauge(
     "provider_error_rate",
-    "Share of the provider's attempts in the last minute that failed, 0 to 1.",
+    "Share of the provider's attempts in the last minute whose failure speaks against it, 0 to 1.",
     &["provider"],
 );
 

@@ -148,8 +148,8 @@ impl Provider {
     }
 
     /// Whether calls reach it: connections work, and the last probe went well if there was one.
-    pub(crate) fn is_available(&self) -> bool {
-        !self.connect_breaker.is_open() && self.health.last_probe() != Some(false)
+    pub(crate) fn is_available(&self, now: Instant) -> bool {
+        self.connect_breaker.lets_through(now) && self.health.last_probe() != Some(false)
     }
 }
 

@@ -155,11 +155,13 @@ impl Tap {
     /// The provider closed its stream without `[DONE]`.
     fn provider_ended(&mut self) {
         if let Ok(Some(event)) = self.opened.decoder.finish() {
-            // Half an event is no garbage but a stream cut short.
             let fate = self.opened.fate(&event);
             self.opened.pass(event, &fate);
-            if let Fate::Done = fate {
-                return self.succeeded();
+            match fate {
+                Fate::Done => return self.succeeded(),
+                Fate::Broken(failure @ Failure::ErrorInside(_)) => return self.broke(&failure),
+                // Half an event is no garbage but a stream cut short.
+                Fate::Broken(_) | Fate::Comment | Fate::Part | Fate::Usage => {}
             }
         }
         if self.opened.reading.is_complete() {

@@ -1,11 +1,12 @@
 //! One attempt at one candidate, from sending the request to an answer that has begun.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
 use gatewayz_delivery::http::retry_after;
 use http::HeaderMap;
 use tokio::time::timeout_at;
@@ -77,13 +78,14 @@ pub(crate) fn total(request: &Request, candidate: &Candidate) -> Duration {
     }
 }
 
-/// Runs the attempt until its answer has begun.
+/// Runs the attempt until its answer has begun, or all calls are `over`.
 pub(super) async fn run(
     attempts: &Attempts<'_>,
     candidate: &Arc<Candidate>,
     permits: Permits,
     resends: u32,
     patience: Patience,
+    over: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(Given, Attempt), Failure> {
     let mut attempt = Attempt {
         candidate: Arc::clone(candidate),
@@ -95,7 +97,13 @@ pub(super) async fn run(
         has_begun: false,
         is_over: false,
     };
-    let given = exchange(attempts, &mut attempt, patience).await;
+    let given = {
+        let exchange = pin!(exchange(attempts, &mut attempt, patience));
+        match select(exchange, over).await {
+            Either::Left((given, _)) => given,
+            Either::Right(((), _)) => Err(Failure::ShuttingDown),
+        }
+    };
     let now = Instant::now();
     let took = now - attempt.sent;
     let response_time = &candidate.provider.response_time;
@@ -110,10 +118,10 @@ pub(super) async fn run(
             match attempt.connect.take() {
                 Some(connect) if failure == Failure::Connect => connect.failed(now),
                 // Without a connection it would have failed otherwise, unless the time was too short to tell.
-                Some(connect) if !matches!(failure, Failure::Timeout(_)) => connect.succeeded(now),
+                Some(connect) if !failure.is_of_time() => connect.succeeded(now),
                 Some(_) | None => {}
             }
-            if !matches!(failure, Failure::Connect | Failure::Timeout(_)) {
+            if failure != Failure::Connect && !failure.is_of_time() {
                 response_time.observe(nanos(took), None);
             }
             attempt.record(&failure, now);

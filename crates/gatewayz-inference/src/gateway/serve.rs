@@ -1,20 +1,17 @@
 //! One call: the cache, the attempts, the answer.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::future::{Either, pending as never, select};
 use futures_util::stream;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use tokio::sync::watch;
 use tokio::time::timeout_at;
 
 use super::Shared;
 use crate::answer::{Answer, AnswerStream, Body};
-use crate::attempt::{Attempt, Attempts, Given, GivenUp, total};
+use crate::attempt::{Attempt, Attempts, Given, total};
 use crate::cache::{Entry, Joined, Keeping, Key, Landed, ResponseCache};
 use crate::call::Call;
 use crate::catalog::Operation;
@@ -67,13 +64,9 @@ impl Serving<'_> {
             budget: &self.shared.budget,
             trace_headers: self.shared.settings.trace_headers.as_ref(),
             is_kept: keeping.is_some(),
+            end: &self.shared.calls_end,
         };
-        let over = pin!(over(self.shared.calls_end.subscribe()));
-        let attempted = match select(over, pin!(attempts.run(&mut pending))).await {
-            Either::Left(((), _)) => Err(GivenUp::shutting_down()),
-            Either::Right((attempted, _)) => attempted,
-        };
-        match attempted {
+        match attempts.run(&mut pending).await {
             Ok((Given::Whole(body, reading), attempt)) => {
                 self.settle(&mut pending, &attempt, &reading, body.len());
                 if let Some(keeping) = keeping {
@@ -214,24 +207,6 @@ impl Serving<'_> {
                 cached: 0,
                 output: estimated_tokens(answer_bytes),
             }),
-        }
-    }
-}
-
-/// Waits for the end of all calls.
-async fn over(mut end: watch::Receiver<Option<Instant>>) {
-    loop {
-        let at = *end.borrow_and_update();
-        let changed = match at {
-            Some(at) => match timeout_at(at.into(), end.changed()).await {
-                Ok(changed) => changed,
-                Err(_) => return,
-            },
-            None => end.changed().await,
-        };
-        // Without a gateway nobody sets it.
-        if changed.is_err() {
-            never::<()>().await;
         }
     }
 }

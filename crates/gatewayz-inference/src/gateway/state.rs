@@ -90,7 +90,7 @@ fn health(routing: &Routing, provider: &Provider, now: Instant) -> ProviderHealt
             .filter(|candidate| candidate.provider.name == provider.name)
         {
             models += 1;
-            if candidate.breaker.is_open() {
+            if !candidate.breaker.lets_through(now) {
                 open_breakers.push(Arc::clone(&model.id));
             }
         }
@@ -98,7 +98,7 @@ fn health(routing: &Routing, provider: &Provider, now: Instant) -> ProviderHealt
     let is_cut_off = models > 0 && open_breakers.len() == models;
     ProviderHealth {
         name: Arc::clone(&provider.name),
-        is_available: provider.is_available() && !is_cut_off,
+        is_available: provider.is_available(now) && !is_cut_off,
         error_rate: provider.health.error_rate(now),
         last_probe: provider.health.last_probe(),
         open_breakers,
@@ -122,9 +122,10 @@ pub(super) fn collect(shared: &Weak<Shared>, samples: &mut Samples<'_>) {
     }
     for model in routing.models.values().chain([&routing.self_test]) {
         for candidate in &model.candidates {
-            let is_open = candidate.breaker.is_open() || candidate.provider.connect_breaker.is_open();
+            let breakers = [&candidate.breaker, &candidate.provider.connect_breaker];
+            let is_kept_away = breakers.iter().any(|breaker| !breaker.lets_through(now));
             let labels: &[&str] = &[&candidate.provider.name, &model.id];
-            samples.gauge(&BREAKER_OPEN, labels, f64::from(u8::from(is_open)));
+            samples.gauge(&BREAKER_OPEN, labels, f64::from(u8::from(is_kept_away)));
         }
     }
     for (cache, name) in [
@@ -132,5 +133,28 @@ pub(super) fn collect(shared: &Weak<Shared>, samples: &mut Samples<'_>) {
         (&shared.self_test_cache, SELF_TEST),
     ] {
         samples.gauge(&CACHE_SIZE, &[name], cache.size_bytes() as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::testing::routing_to;
+
+    #[test]
+    fn a_provider_that_calls_may_try_again_is_available() {
+        let routing = routing_to("http://127.0.0.1:9/v1", 0.1);
+        let (provider, candidate) = (&routing.providers[0], &routing.models["m"].candidates[0]);
+        let now = Instant::now();
+        for breaker in [&candidate.breaker, &provider.connect_breaker] {
+            for _ in 0..5 {
+                breaker.permit(now).unwrap().failed(now);
+            }
+            let later = now + Duration::from_secs(30);
+
+            assert!(!health(&routing, provider, now).is_available);
+            assert!(health(&routing, provider, later).is_available);
+            breaker.permit(later).unwrap().succeeded(later);
+        }
     }
 }

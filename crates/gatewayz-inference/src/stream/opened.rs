@@ -67,8 +67,17 @@ impl Opened {
             }
             match opened.body.chunk().await? {
                 Some(chunk) => opened.decoder.feed(&chunk),
-                None => return Err(Failure::Empty),
+                None => return Err(opened.ended()),
             }
+        }
+    }
+
+    /// What an end before any answer says: the last event may have come without the empty line after it.
+    fn ended(&mut self) -> Failure {
+        let last = self.decoder.finish().ok().flatten();
+        match last.map(|event| self.fate(&event)) {
+            Some(Fate::Broken(failure @ Failure::ErrorInside(_))) => failure,
+            _ => Failure::Empty,
         }
     }
 

@@ -97,6 +97,25 @@ async fn an_error_in_the_middle_is_told_without_keys_and_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn an_error_at_the_very_end_is_told_without_the_empty_line_after_it() {
+    let error = "data: {\"error\":{\"message\":\"context overflow\",\"code\":\"boom\"}}\n";
+    let harness = Harness::answering(Script::stream(&[HELLO, error]));
+
+    let answer = harness.read(&streamed()).await;
+
+    assert!(
+        answer.text.contains("\"code\":\"boom\"") && answer.text.contains("\"context overflow\""),
+        "{}",
+        answer.text
+    );
+    assert_eq!(harness.outcome().error, Some("error_inside"));
+    // Before an answer it is a failed attempt like another.
+    let harness = Harness::answering(Script::stream(&[error]));
+    assert_eq!(harness.read(&streamed()).await.status, 502);
+    assert_eq!(harness.outcome().error, Some("error_inside"));
+}
+
+#[tokio::test]
 async fn what_a_provider_says_of_an_error_in_the_middle_is_kept_and_bounded() {
     let long = "é".repeat(10_000);
     let error = json!({"error": {"message": long, "type": "overloaded_error", "code": "overloaded"}});

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, Instant};
 
 use gatewayz_inference::{Catalog, GatewaySettings, Status, TraceHeaders};
 use gatewayz_metrics::{Exemplar, Format};
@@ -178,6 +179,23 @@ async fn a_client_that_leaves_is_told_in_the_span() {
     drop(answer);
 
     has(&kept.spans()[0], &[("error.type", "cancelled")]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_the_shutdown_ends_says_so_in_its_span() {
+    let kept = kept();
+    let harness = Harness::answering(Script::of([Step::Hang]));
+    let deadline = Instant::now() + Duration::from_millis(200);
+    let stop = async {
+        // The call waits for its provider by then.
+        tokio::task::yield_now().await;
+        harness.gateway.close_calls_at(deadline);
+    };
+
+    let body = request();
+    tokio::join!(harness.read(&body), stop);
+
+    has(&kept.spans()[0], &[("error.type", "server_shutting_down")]);
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! When an attempt moves on to the next candidate.
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
+use tokio::sync::watch;
 
 use super::{permits, run, whole};
 use crate::attempt::{Attempts, Patience};
@@ -46,6 +49,7 @@ async fn probe(script: Script, body: &'static str, expected: (bool, bool)) -> (b
         budget: &RetryBudget::new(now),
         trace_headers: None,
         is_kept: false,
+        end: &watch::Sender::default(),
     };
     let patience = Patience {
         until: now + Duration::from_secs(10),
@@ -62,8 +66,10 @@ async fn probe(script: Script, body: &'static str, expected: (bool, bool)) -> (b
         closed()
     };
 
+    let over = pin!(pending());
+
     tokio::select! {
-        _ = run(&attempts, candidate, permits, 0, patience) => closed(),
+        _ = run(&attempts, candidate, permits, 0, patience, over) => closed(),
         closed = watch => closed,
         () = tokio::time::sleep(Duration::from_secs(5)) => closed(),
     }
