@@ -3,11 +3,13 @@
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 
+use gatewayz_admin_auth::DisabledReason;
 use gatewayz_config::redacted_url;
 use gatewayz_telemetry::ShutdownReport;
 
 use crate::settings::{Environment, Settings};
 use crate::state::VERSION;
+use crate::wiring::admin_keys;
 
 /// Tells version, environment, where each signal goes, what is open, and what to try.
 ///
@@ -33,15 +35,28 @@ pub fn greeting(settings: &Settings, address: SocketAddr) -> io::Result<()> {
     } else {
         "open"
     };
-    let admin = match (
-        settings.admin.keys.len() + settings.admin.key_digests.len(),
-        service.environment,
-    ) {
-        (0, _) => "closed: no ADMIN_API_KEY",
-        (_, Environment::Local) => "with the admin key of deploy/env/local.env or yours",
-        (_, Environment::Staging | Environment::Production) => "with an admin key",
+    let is_local = service.environment == Environment::Local;
+    // Keys that cannot be used have ended the start before.
+    let disabled = admin_keys(settings).ok().and_then(|keys| keys.disabled());
+    let admin = match disabled {
+        Some(DisabledReason::NotConfigured) => "closed: no ADMIN_API_KEY",
+        Some(DisabledReason::PublishedKey) => "closed: its key is public, generate a new one",
+        None if is_local => "with the admin key of deploy/env/local.env or yours",
+        None => "with an admin key",
     };
     let url = format!("http://{address}");
+    let users = if settings.server.demo_routes {
+        format!("  curl {url}/api/users/1\n")
+    } else {
+        format!("  curl {url}/health\n")
+    };
+    let test = if is_local {
+        format!("  curl -X POST {url}/api/metrics/test\n")
+    } else if disabled.is_none() {
+        format!("  curl -X POST -H \"Authorization: Bearer $ADMIN_API_KEY\" {url}/api/metrics/test\n")
+    } else {
+        String::new()
+    };
     let (bold, plain) = if io::stderr().is_terminal() {
         ("\x1b[1m", "\x1b[0m")
     } else {
@@ -55,10 +70,8 @@ pub fn greeting(settings: &Settings, address: SocketAddr) -> io::Result<()> {
   traces   {traces}
   /metrics {metrics}; /api/instrumentation/* {admin}; {url}/docs open
 Try:
-  curl {url}/api/users/1
-  curl {url}/metrics
-  curl -X POST {url}/api/metrics/test
-",
+{users}  curl {url}/metrics
+{test}",
         name = service.service_name,
         environment = service.environment.as_str(),
     )

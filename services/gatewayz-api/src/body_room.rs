@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// What every body may have without asking for room, so that long ones cannot keep ordinary calls away. Connections
 /// bound the sum of these.
 const FREE_BYTES: usize = 64 * 1024;
+/// A body may be in memory as it came and as it goes to its provider, at once.
+pub const COPIES: usize = 2;
 
 /// Bytes that the bodies of all calls may still take.
 #[derive(Debug)]
@@ -39,7 +41,8 @@ impl Taken {
     /// Takes what a body of `length` bytes needs; `false` when there is no room.
     #[must_use]
     pub fn grow(&mut self, length: usize) -> bool {
-        let more = length.saturating_sub(FREE_BYTES).saturating_sub(self.bytes);
+        let counted = length.saturating_sub(FREE_BYTES).saturating_mul(COPIES);
+        let more = counted.saturating_sub(self.bytes);
         if more == 0 {
             return true;
         }

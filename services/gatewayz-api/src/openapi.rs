@@ -58,8 +58,14 @@ pub fn document_of<'a>(routes: impl Iterator<Item = &'a Route>) -> Value {
                     "description": "METRICS_TOKEN, when it is set.",
                 },
             },
-            "schemas": { "Problem": problem_schema() },
+            "schemas": { "Problem": problem_schema(), "OpenAiError": openai_error_schema() },
             "responses": {
+                "OpenAiError": {
+                    "description": "What went wrong, in OpenAI's form.",
+                    "content": {
+                        "application/json": { "schema": { "$ref": "#/components/schemas/OpenAiError" } },
+                    },
+                },
                 "Problem": {
                     "description": "What went wrong (RFC 9457).",
                     "content": {
@@ -92,6 +98,16 @@ impl Access {
             Self::Admin => json!([{ "adminKey": [] }]),
             Self::Optional | Self::AdminOutsideLocal => json!([{}, { "adminKey": [] }]),
             Self::MetricsToken => json!([{}, { "metricsToken": [] }]),
+        }
+    }
+
+    /// The component that describes every answer but the good one.
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::ApiKey => "#/components/responses/OpenAiError",
+            Self::Open | Self::Admin | Self::Optional | Self::AdminOutsideLocal | Self::MetricsToken => {
+                "#/components/responses/Problem"
+            }
         }
     }
 }
@@ -144,7 +160,7 @@ fn operation(route: &Route) -> Value {
         "responses".to_owned(),
         json!({
             "200": { "description": "Done.", "content": content },
-            "default": { "$ref": "#/components/responses/Problem" },
+            "default": { "$ref": route.access.refusal() },
         }),
     );
     operation
@@ -171,6 +187,25 @@ fn problem_schema() -> Value {
             "status": { "type": "integer" },
             "detail": { "type": "string" },
             "trace_id": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
+        },
+    })
+}
+
+fn openai_error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["message", "type", "param", "code"],
+                "properties": {
+                    "message": { "type": "string" },
+                    "type": { "type": "string" },
+                    "param": { "type": ["string", "null"] },
+                    "code": { "type": ["string", "null"] },
+                },
+            },
         },
     })
 }
@@ -223,5 +258,20 @@ mod tests {
             change["content"]["application/json"]["schema"]["required"],
             json!(["levels"])
         );
+    }
+
+    #[test]
+    fn answers_that_are_no_success_are_described_in_the_form_they_have() {
+        let document = document();
+
+        let refusal = |path: &str, method: &str| {
+            let reference = &document["paths"][path][method]["responses"]["default"]["$ref"];
+            document
+                .pointer(reference.as_str().unwrap().trim_start_matches('#'))
+                .unwrap()["content"]
+                .clone()
+        };
+        assert!(refusal("/v1/chat/completions", "post")["application/json"].is_object());
+        assert!(refusal("/api/users/{id}", "get")["application/problem+json"].is_object());
     }
 }

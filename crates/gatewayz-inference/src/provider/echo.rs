@@ -12,6 +12,8 @@ use crate::catalog::Operation;
 use crate::error::ErrorObject;
 
 const ID: &str = "chatcmpl-echo";
+/// Longest body that is read. Reading and repeating it takes five times its memory.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// The answer, made while it is read.
 #[derive(Debug)]
@@ -95,13 +97,19 @@ struct Part {
 
 /// Answers a request at once.
 pub(crate) fn answer(outgoing: &Outgoing) -> Incoming {
-    let answered = match outgoing.operation {
-        Operation::Chat => chat(outgoing),
-        Operation::Embeddings => embeddings::answer(&outgoing.body).map(|body| Pieces::Whole(Some(body))),
-    };
-    let (status, pieces) = match answered {
-        Some(pieces) => (StatusCode::OK, pieces),
-        None => (StatusCode::BAD_REQUEST, Pieces::Whole(Some(refusal()))),
+    let (status, pieces) = if outgoing.body.len() > MAX_BODY_BYTES {
+        let message = "The echo provider reads bodies of at most 1 MiB.";
+        (StatusCode::PAYLOAD_TOO_LARGE, refusal(message))
+    } else {
+        let answered = match outgoing.operation {
+            Operation::Chat => chat(outgoing),
+            Operation::Embeddings => embeddings::answer(&outgoing.body).map(|body| Pieces::Whole(Some(body))),
+        };
+        let message = "The request has members that the echo provider cannot read.";
+        answered.map_or_else(
+            || (StatusCode::BAD_REQUEST, refusal(message)),
+            |pieces| (StatusCode::OK, pieces),
+        )
     };
     Incoming {
         status,
@@ -110,14 +118,14 @@ pub(crate) fn answer(outgoing: &Outgoing) -> Incoming {
     }
 }
 
-fn refusal() -> Bytes {
+fn refusal(message: &str) -> Pieces {
     let object = ErrorObject {
-        message: "The request has members that the echo provider cannot read.",
+        message,
         r#type: "invalid_request_error",
         param: None,
         code: None,
     };
-    object.to_body().into()
+    Pieces::Whole(Some(object.to_body().into()))
 }
 
 fn chat(outgoing: &Outgoing) -> Option<Pieces> {

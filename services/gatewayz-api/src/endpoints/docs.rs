@@ -9,6 +9,7 @@ use actix_web::http::header::{
 use actix_web::web::Data;
 use sha2::{Digest, Sha256};
 
+use super::inference::EXAMPLE_MODEL;
 use crate::openapi;
 use crate::routes::{self, Access, Plane, Route};
 use crate::state::{State, VERSION};
@@ -85,17 +86,26 @@ fn command(route: &Route, port: u16) -> String {
         command.push_str(" -X ");
         command.push_str(route.method);
     }
-    if route.access == Access::Admin {
-        command.push_str(" -H \"Authorization: Bearer $ADMIN_API_KEY\"");
+    let key = match route.access {
+        Access::Admin | Access::AdminOutsideLocal => Some("ADMIN_API_KEY"),
+        Access::ApiKey => Some("API_KEY"),
+        Access::Open | Access::Optional | Access::MetricsToken => None,
+    };
+    if let Some(key) = key {
+        let _ = write!(command, " -H \"Authorization: Bearer ${key}\"");
     }
     if let Some(example) = route.body.map(|schema| example(&schema())) {
         command.push_str(" -H 'Content-Type: application/json' -d '");
         command.push_str(&example);
         command.push('\'');
     }
-    let path = route.path.replace("{id}", "1");
-    let _ = write!(command, " http://localhost:{port}{path}");
+    let _ = write!(command, " http://localhost:{port}{}", example_path(route));
     command
+}
+
+/// The path with an example for each parameter.
+fn example_path(route: &Route) -> String {
+    route.path.replace("{id}", "1").replace("{model}", EXAMPLE_MODEL)
 }
 
 /// A body of the schema's required members, each with its first example.
@@ -171,13 +181,13 @@ mod tests {
         let html = section("All", ROUTES.iter().collect::<Vec<_>>().iter(), 8000);
 
         for route in ROUTES {
-            let path = route.path.replace("{id}", "1");
+            let path = example_path(route);
             assert!(
-                html.contains(&format!("http://localhost:8000{path}</pre>")),
-                "{}",
-                route.path
+                html.contains(&format!("http://localhost:8000{path}</pre>")) && !path.contains('{'),
+                "{path}"
             );
         }
+        assert!(!html.contains(":null"), "{html}");
         assert!(
             html.contains("-d '{&quot;levels&quot;:&quot;debug&quot;}'"),
             "{html}"

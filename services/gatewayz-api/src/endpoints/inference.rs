@@ -21,6 +21,8 @@ use crate::limits::{announced_length, leave_unread};
 use crate::openai;
 use crate::state::State;
 
+/// The model of the built-in catalog, for documents.
+pub const EXAMPLE_MODEL: &str = "echo";
 /// A client that has not sent its body by then is turned away.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -294,12 +296,21 @@ pub fn chat_schema() -> Value {
         "type": "object",
         "required": ["model", "messages"],
         "properties": {
-            "model": { "type": "string", "description": "An id of /v1/models." },
-            "messages": { "type": "array", "minItems": 1, "items": { "type": "object" } },
+            "model": model_schema(),
+            "messages": {
+                "type": "array",
+                "minItems": 1,
+                "items": { "type": "object" },
+                "examples": [[{ "role": "user", "content": "Hello" }]],
+            },
             "stream": { "type": "boolean" },
             "stream_options": { "type": "object", "properties": { "include_usage": { "type": "boolean" } } },
         },
     })
+}
+
+fn model_schema() -> Value {
+    json!({ "type": "string", "description": "An id of /v1/models.", "examples": [EXAMPLE_MODEL] })
 }
 
 /// The same for embeddings.
@@ -309,8 +320,11 @@ pub fn embeddings_schema() -> Value {
         "type": "object",
         "required": ["model", "input"],
         "properties": {
-            "model": { "type": "string", "description": "An id of /v1/models." },
-            "input": { "oneOf": [{ "type": "string" }, { "type": "array", "minItems": 1 }] },
+            "model": model_schema(),
+            "input": {
+                "oneOf": [{ "type": "string" }, { "type": "array", "minItems": 1 }],
+                "examples": ["Hello"],
+            },
         },
     })
 }

@@ -11,6 +11,7 @@ use gatewayz_config::{
 use gatewayz_inference::{ApiKeys, Catalog, CatalogMistakes};
 
 use super::Environment;
+use crate::body_room::COPIES;
 
 /// Longest catalog that is read, in bytes.
 const CATALOG_MAX_BYTES: u64 = 1024 * 1024;
@@ -48,7 +49,8 @@ pub(super) const GROUP: Group = Group {
             "INFERENCE_BODIES_MAX_BYTES",
             Kind::Bytes { min: 1 << 10, max: 16 << 30 },
             "All bodies of calls together, from their first byte until their answers begin; a body that finds no room \
-             is refused with 503. The first 64 KiB of each are not counted. At least `INFERENCE_BODY_MAX_BYTES` is used.",
+             is refused with 503. Each counts twice, as it came and as it goes to its provider, without its first \
+             64 KiB. At least twice `INFERENCE_BODY_MAX_BYTES` is used.",
         )
         .default_value("64MiB"),
         Setting::new(
@@ -122,7 +124,9 @@ impl InferenceSettings {
             api_keys: Arc::new(api_keys.unwrap_or_default()),
             open_without_keys: is_local,
             body_max_bytes,
-            bodies_max_bytes: reader.size("INFERENCE_BODIES_MAX_BYTES").max(body_max_bytes),
+            bodies_max_bytes: reader
+                .size("INFERENCE_BODIES_MAX_BYTES")
+                .max(body_max_bytes.saturating_mul(COPIES)),
             cache_bytes: reader.size("INFERENCE_CACHE_BYTES") as u64,
             keep_alive: (!keep_alive.is_zero()).then_some(keep_alive),
         }

@@ -19,6 +19,7 @@ const MEMORY_MAX_BYTES: u64 = 64 * MEBIBYTE;
 /// As in the benchmark: connections that are kept, and on each of them these requests.
 const CONNECTIONS: usize = 32;
 const REQUESTS: usize = 500;
+const LONGEST_CALLS: usize = 4;
 /// Each is at most as large as its setting says; everything else together has [`MEMORY_MAX_BYTES`].
 const BOUNDS: [&str; 5] = [
     "LOG_STDOUT_BUFFER_BYTES",
@@ -83,6 +84,16 @@ fn without_rights_and_without_a_place_to_write_it_serves_stops_and_stays_small()
     });
     let busy = service.memory_bytes().unwrap();
     tempo.wait_for(CONNECTIONS * REQUESTS, DEADLINE).unwrap();
+    let longest = longest_call();
+    let call = || connect().post("/v1/chat/completions", &[], &longest);
+    thread::scope(|scope| {
+        for _ in 0..LONGEST_CALLS {
+            // For most there is no room, and who is refused before the end may not get to read it.
+            scope.spawn(|| call().is_ok_and(|answer| answer.status == 503));
+        }
+    });
+    // The built-in provider takes no such body, after it was read and made ready for it.
+    assert_eq!(call().unwrap().status, 413);
     service.signal(Signal::TERM).unwrap();
     let exit = service.wait_exit(DEADLINE).unwrap();
 
@@ -146,6 +157,14 @@ fn can_contain() -> Result<(), String> {
         return Err(String::from_utf8_lossy(&tried.stderr).into_owned());
     }
     Ok(())
+}
+
+/// A stream's body of nearly the length that is allowed, in which usage is not asked for yet.
+fn longest_call() -> Vec<u8> {
+    let words = "x".repeat(31 * 1024 * 1024);
+    let body =
+        format!(r#"{{"model":"echo","stream":true,"messages":[{{"role":"user","content":"{words}"}}]}}"#);
+    body.into_bytes()
 }
 
 /// `mem_limit` of the service in docker-compose.yml.

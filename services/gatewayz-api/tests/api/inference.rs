@@ -95,6 +95,10 @@ fn a_call_leaves_one_line_with_its_model_tokens_and_cost_and_one_client_span() {
     );
     assert_eq!(client.string("gen_ai.request.model"), Some("echo"));
     assert_eq!(client.int("gen_ai.usage.output_tokens"), Some(3));
+    assert_eq!(
+        client.strings("gen_ai.response.finish_reasons"),
+        Some(vec!["stop"])
+    );
     let everything = format!(
         "{spans:?}{:?}{}",
         api.service.stdout(),
@@ -251,11 +255,11 @@ fn only_known_keys_may_call_where_there_are_keys_and_each_has_its_own_rate() {
         "invalid_request_error",
         Some("invalid_api_key"),
     );
-    check_error(
-        &api.get("/v1/models"),
-        401,
-        "invalid_request_error",
-        Some("invalid_api_key"),
+    let stranger = api.get("/v1/models");
+    check_error(&stranger, 401, "invalid_request_error", Some("invalid_api_key"));
+    assert_eq!(
+        stranger.header("www-authenticate"),
+        Some("Bearer realm=\"gatewayz\"")
     );
     let line = api.wait_for_line(|line| line["api_key"] == "shop");
     assert_eq!(line["status_code"], 200);
