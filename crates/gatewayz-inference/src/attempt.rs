@@ -23,6 +23,7 @@ use crate::gateway::TraceHeaders;
 use crate::outcome::{Pending, Status};
 use crate::provider::Connections;
 use crate::request::Request;
+use crate::room::Room;
 use crate::routing::{Candidate, Model};
 
 const MAX_ATTEMPTS: u32 = 3;
@@ -45,6 +46,8 @@ pub(crate) struct Attempts<'a> {
     pub(crate) trace_headers: Option<&'a TraceHeaders>,
     /// Whether the events of a stream are collected for the cache.
     pub(crate) is_kept: bool,
+    /// For answers in one piece.
+    pub(crate) answer_room: &'a Arc<Room>,
     /// When all calls are over.
     pub(crate) end: &'a watch::Sender<Option<Instant>>,
 }

@@ -89,6 +89,9 @@ pub enum InferenceError {
     /// A time limit was reached.
     #[error("get an answer in time")]
     Timeout,
+    /// There is no memory for the answer now.
+    #[error("find room for the answer")]
+    Overloaded,
     /// The service stops before an answer began.
     #[error("get an answer before the service stops")]
     ShuttingDown,
@@ -134,7 +137,7 @@ impl InferenceError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Rejected { status, .. } => *status,
             Self::ProviderKey | Self::ProviderFailed => StatusCode::BAD_GATEWAY,
-            Self::NoProvider { .. } | Self::ShuttingDown | Self::NotConfigured => {
+            Self::NoProvider { .. } | Self::Overloaded | Self::ShuttingDown | Self::NotConfigured => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -155,6 +158,9 @@ impl InferenceError {
             }
             Self::NoProvider { retry_after } => {
                 headers.insert(RETRY_AFTER, whole_seconds(*retry_after));
+            }
+            Self::Overloaded => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // RFC 9110, 15.5.2: a 401 says how to authenticate.
             Self::Key => {
@@ -262,6 +268,12 @@ impl InferenceError {
                 None,
                 Some("upstream_timeout"),
             ),
+            Self::Overloaded => object(
+                "Too many long answers at once; try again.",
+                "server_error",
+                None,
+                Some("overloaded"),
+            ),
             Self::ShuttingDown => object(
                 "The gateway is shutting down.",
                 "server_error",
@@ -308,6 +320,7 @@ impl InferenceError {
             | Self::MethodNotAllowed
             | Self::Rejected { .. }
             | Self::NoProvider { .. }
+            | Self::Overloaded
             | Self::ShuttingDown
             | Self::NotConfigured
             | Self::Internal => false,
@@ -379,6 +392,8 @@ mod tests {
         };
         check(&none, 503, "api_error", Some("no_available_provider"));
         assert_eq!(none.headers()[RETRY_AFTER], "2");
+        check(&Error::Overloaded, 503, "server_error", Some("overloaded"));
+        assert_eq!(Error::Overloaded.headers()[RETRY_AFTER], "1");
         check(&Error::Timeout, 504, "timeout_error", Some("upstream_timeout"));
     }
 

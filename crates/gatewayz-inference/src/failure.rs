@@ -43,6 +43,8 @@ pub(crate) enum Failure {
     TooLarge,
     /// A stream that ended in the middle.
     Truncated,
+    /// Answers in one piece take all the memory that they may.
+    NoRoom,
     /// The gateway stops; nobody else is to blame.
     ShuttingDown,
 }
@@ -89,7 +91,7 @@ impl Failure {
             | Self::ErrorInside(_)
             | Self::Timeout(Limit::FirstByte) => Retry::Anywhere,
             Self::Timeout(Limit::Idle | Limit::Share) | Self::TooLarge | Self::Truncated => Retry::Elsewhere,
-            Self::Timeout(Limit::Total) | Self::ShuttingDown => Retry::Nowhere,
+            Self::Timeout(Limit::Total) | Self::NoRoom | Self::ShuttingDown => Retry::Nowhere,
             Self::Status { status, .. } => match status.as_u16() {
                 400 | 404 | 413 | 422 => Retry::Nowhere,
                 429 if self.is_out_of_quota() => Retry::Elsewhere,
@@ -112,7 +114,7 @@ impl Failure {
                 429 => Verdict::Nothing,
                 _ => Verdict::Unwell,
             },
-            Self::ShuttingDown => Verdict::Nothing,
+            Self::NoRoom | Self::ShuttingDown => Verdict::Nothing,
             Self::Connect
             | Self::Transport
             | Self::Timeout(_)
@@ -136,6 +138,7 @@ impl Failure {
             | Self::ErrorInside(_)
             | Self::TooLarge
             | Self::Truncated
+            | Self::NoRoom
             | Self::ShuttingDown => None,
         }
     }
@@ -161,6 +164,7 @@ impl Failure {
             Self::ErrorInside(_) => "error_inside",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",
+            Self::NoRoom => "overloaded",
             Self::ShuttingDown => "server_shutting_down",
         }
     }
@@ -177,6 +181,7 @@ impl Failure {
             | Self::Empty
             | Self::ErrorInside(_)
             | Self::TooLarge
+            | Self::NoRoom
             | Self::ShuttingDown => Status::Error,
         }
     }
@@ -207,6 +212,7 @@ impl Failure {
             | Self::ErrorInside(_)
             | Self::TooLarge
             | Self::Truncated => InferenceError::ProviderFailed,
+            Self::NoRoom => InferenceError::Overloaded,
             Self::ShuttingDown => InferenceError::ShuttingDown,
         }
     }

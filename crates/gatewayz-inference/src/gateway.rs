@@ -27,6 +27,7 @@ use crate::metrics::{AVAILABILITY, BREAKER_OPEN, CACHE_SIZE, CacheMetrics, ERROR
 use crate::outcome::{InferenceOutcome, Pending};
 use crate::provider::Connections;
 use crate::request::Request;
+use crate::room::Room;
 use crate::routing::{CacheHandles, Model, Routing};
 use serve::{Serving, json};
 pub use state::ProviderHealth;
@@ -47,6 +48,8 @@ pub struct GatewaySettings {
     pub keep_alive: Option<Duration>,
     /// Bytes of answers that are kept, of all models together.
     pub cache_bytes: u64,
+    /// Bytes of answers in one piece that are read and sent at once, without the first 64 KiB of each.
+    pub answers_max_bytes: usize,
     /// Sends the trace along; `None` to send none.
     pub trace_headers: Option<TraceHeaders>,
 }
@@ -66,6 +69,7 @@ struct Shared {
     self_test_cache: Arc<ResponseCache>,
     self_tests: AtomicU64,
     budget: RetryBudget,
+    answer_room: Arc<Room>,
     settings: GatewaySettings,
     /// When open calls are ended; `None` while the service runs.
     calls_end: watch::Sender<Option<Instant>>,
@@ -91,11 +95,12 @@ pub enum LoadError {
 }
 
 impl Default for GatewaySettings {
-    /// A comment after 15 s of silence, 64 MiB of answers, no trace headers.
+    /// A comment after 15 s of silence, 64 MiB of answers kept and 64 MiB on their way, no trace headers.
     fn default() -> Self {
         Self {
             keep_alive: Some(Duration::from_secs(15)),
             cache_bytes: 64 * 1024 * 1024,
+            answers_max_bytes: 64 * 1024 * 1024,
             trace_headers: None,
         }
     }
@@ -122,6 +127,7 @@ impl Gateway {
             self_test_cache: Arc::new(ResponseCache::new(SELF_TEST_CACHE_BYTES)),
             self_tests: AtomicU64::new(0),
             budget: RetryBudget::new(Instant::now()),
+            answer_room: Room::of(settings.answers_max_bytes),
             settings,
             calls_end: watch::Sender::default(),
             connections: Mutex::new(vec![Arc::downgrade(&connections)]),

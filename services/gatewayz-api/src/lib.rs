@@ -1,7 +1,6 @@
 //! The gatewayz-api service: settings, wiring, routes and error mapping over the telemetry crates.
 
 pub mod banner;
-pub mod body_room;
 pub mod cli;
 pub mod dashboards;
 pub mod endpoints;

@@ -18,7 +18,7 @@ use gatewayz_config::{Loader, Mistakes, Reader, Schema, Values};
 
 pub use self::admin::{AdminSettings, MetricsSettings};
 pub use self::docs::configuration_markdown;
-pub use self::inference::{CatalogError, InferenceSettings, load_catalog};
+pub use self::inference::{BODY_COPIES, CatalogError, InferenceSettings, load_catalog};
 pub use self::log::{LogFormat, LogSettings, filter as log_filter};
 pub use self::loki::{LokiCredentials, LokiPush, LokiSettings, LokiWire};
 pub use self::otlp::{OtlpCompression, OtlpExport, OtlpProtocol};

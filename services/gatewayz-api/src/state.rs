@@ -7,12 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use gatewayz_config::Described;
-use gatewayz_inference::Gateway;
+use gatewayz_inference::{Gateway, Room};
 use gatewayz_telemetry::Telemetry;
 use prometheus::Registry;
 use secrecy::SecretString;
 
-use crate::body_room::BodyRoom;
 use crate::settings::Settings;
 
 /// Version of the service.
@@ -29,7 +28,7 @@ pub struct State {
     /// Answers `/v1`; `None` without a catalog.
     pub gateway: Option<Gateway>,
     /// For the bodies of calls.
-    pub body_room: Arc<BodyRoom>,
+    pub body_room: Arc<Room>,
     /// What actix-web-prom records of the instrumentation plane.
     pub plane_registry: Registry,
     /// Key of `/metrics`; `None` leaves the page open.
@@ -49,7 +48,7 @@ impl State {
         plane_registry: Registry,
     ) -> Self {
         let metrics_token = settings.metrics.token.clone().map(Arc::new);
-        let body_room = BodyRoom::of(settings.inference.bodies_max_bytes);
+        let body_room = Room::of(settings.inference.bodies_max_bytes);
         Self {
             body_room,
             settings,

@@ -88,6 +88,7 @@ pub fn gateway(settings: &Settings, telemetry: &Telemetry) -> Result<Option<Gate
     let gateway = GatewaySettings {
         keep_alive: inference.keep_alive,
         cache_bytes: inference.cache_bytes,
+        answers_max_bytes: inference.answers_max_bytes,
         trace_headers: Some(Arc::new(write_trace_headers)),
     };
     tell_openness(inference);

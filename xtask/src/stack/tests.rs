@@ -136,8 +136,8 @@ fn each_mistake_in_the_files_of_deployment_is_named() {
         ),
         (
             compose,
-            "mem_limit: 226m",
-            "mem_limitation: 226m",
+            "mem_limit: 290m",
+            "mem_limitation: 290m",
             "Additional properties",
         ),
         (compose, "cap_drop: [ALL]", "cap_drop: [CHOWN]", "loki: cap_drop"),

@@ -20,6 +20,7 @@ use crate::outcome::PANIC;
 use crate::provider::{Incoming, IncomingBody, Outgoing};
 use crate::reading::{ProviderMessage, Reading};
 use crate::request::Request;
+use crate::room::Taken;
 use crate::routing::Candidate;
 use crate::span;
 use crate::stream::Opened;
@@ -35,8 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An answer that has begun.
 pub(crate) enum Given {
-    /// All of it.
-    Whole(Bytes, Box<Reading>),
+    /// All of it, and the room it takes.
+    Whole(Bytes, Taken, Box<Reading>),
     /// Its first events.
     Stream(Box<Opened>),
 }
@@ -142,7 +143,8 @@ async fn exchange(
     let idle = attempt.candidate.provider.timeouts.idle;
     if !incoming.status.is_success() {
         // What cannot be read of a refusal changes nothing about it.
-        let said = whole(&mut body, MAX_ERROR_BYTES, idle, patience)
+        let mut taken = attempts.answer_room.enter(1);
+        let said = whole(&mut body, MAX_ERROR_BYTES, &mut taken, idle, patience)
             .await
             .unwrap_or_default();
         return Err(Failure::Status {
@@ -159,10 +161,11 @@ async fn exchange(
         return Ok(Given::Stream(Box::new(opened)));
     }
     attempt.has_begun = true;
-    let bytes = whole(&mut body, MAX_ANSWER_BYTES, idle, patience).await?;
+    let mut taken = attempts.answer_room.enter(1);
+    let bytes = whole(&mut body, MAX_ANSWER_BYTES, &mut taken, idle, patience).await?;
     let mut reading = Box::new(Reading::default());
     match reading.whole(&bytes) {
-        Some(Ok(())) => Ok(Given::Whole(bytes, reading)),
+        Some(Ok(())) => Ok(Given::Whole(bytes, taken, reading)),
         Some(Err(said)) => Err(Failure::ErrorInside(said)),
         None => Err(Failure::Malformed),
     }
@@ -225,6 +228,7 @@ fn headers(attempts: &Attempts<'_>, span: &Span) -> HeaderMap {
 async fn whole(
     body: &mut IncomingBody,
     max_bytes: usize,
+    taken: &mut Taken,
     idle: Duration,
     patience: Patience,
 ) -> Result<Bytes, Failure> {
@@ -248,8 +252,12 @@ async fn whole(
         let Some(chunk) = chunk else {
             return Ok(if whole.is_empty() { only } else { whole.freeze() });
         };
-        if whole.len() + only.len() + chunk.len() > max_bytes {
+        let length = whole.len() + only.len() + chunk.len();
+        if length > max_bytes {
             return Err(Failure::TooLarge);
+        }
+        if !taken.grow(length) {
+            return Err(Failure::NoRoom);
         }
         // Most answers come in one chunk and need no copy.
         if whole.is_empty() && only.is_empty() {

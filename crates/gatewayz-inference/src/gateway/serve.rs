@@ -64,10 +64,11 @@ impl Serving<'_> {
             budget: &self.shared.budget,
             trace_headers: self.shared.settings.trace_headers.as_ref(),
             is_kept: keeping.is_some(),
+            answer_room: &self.shared.answer_room,
             end: &self.shared.calls_end,
         };
         match attempts.run(&mut pending).await {
-            Ok((Given::Whole(body, reading), attempt)) => {
+            Ok((Given::Whole(body, taken, reading), attempt)) => {
                 self.settle(&mut pending, &attempt, &reading, body.len());
                 if let Some(keeping) = keeping {
                     let operation = self.request.operation;
@@ -75,7 +76,7 @@ impl Serving<'_> {
                 }
                 attempt.succeeded(&reading);
                 pending.finish(Status::Success, None);
-                Ok(whole(body, status))
+                Ok(whole(taken.hold(body), status))
             }
             Ok((Given::Stream(opened), attempt)) => {
                 Ok(self.stream(opened, pending, attempt, keeping, status))

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use gatewayz_inference::{Catalog, Status, UsageSource};
+use gatewayz_inference::{Catalog, GatewaySettings, Status, UsageSource};
 use gatewayz_testkit::provider::{FaultyProvider, Script, Step};
 use serde_json::json;
 
@@ -432,4 +432,28 @@ async fn embeddings_pass_in_the_encoding_asked_for() {
     assert!(answer["data"][1]["embedding"].is_string());
     assert_eq!(harness.outcome().tokens.input, 3);
     assert_eq!(harness.outcome().operation, "embeddings");
+}
+
+#[tokio::test]
+async fn long_answers_share_their_room_until_they_are_sent() {
+    let long = completion(1, 0, 1).replace("Hello", &"x".repeat(300 * 1024));
+    let provider = FaultyProvider::always(Script::json(200, &long));
+    let settings = GatewaySettings {
+        answers_max_bytes: 400 * 1024,
+        ..GatewaySettings::default()
+    };
+    let harness = Harness::with(&catalog(&[&provider], ""), settings);
+
+    let unsent = harness.chat(&request()).await.unwrap();
+    let refused = harness.read(&request()).await;
+    let sent = read(unsent).await;
+    let again = harness.read(&request()).await;
+
+    refused.expect_error(503, "server_error", Some("overloaded"));
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!((sent.status, sent.text.len()), (200, long.len()));
+    assert_eq!(again.status, 200);
+    let errors: Vec<_> = harness.outcomes().iter().map(|outcome| outcome.error).collect();
+    assert_eq!(errors, [None, Some("overloaded"), None]);
+    assert_eq!(harness.metric(r#"provider_error_rate{provider="p0"}"#), Some(0.0));
 }

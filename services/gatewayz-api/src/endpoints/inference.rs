@@ -9,16 +9,18 @@ use actix_web::rt::time::timeout;
 use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
-use gatewayz_inference::{Admitted, Answer, ApiKeys, Body, Call, Gateway, InferenceError, InferenceOutcome};
+use gatewayz_inference::{
+    Admitted, Answer, ApiKeys, Body, Call, Gateway, InferenceError, InferenceOutcome, Room, Taken,
+};
 use gatewayz_logging::Members;
 use gatewayz_metrics::Exemplar;
 use gatewayz_telemetry::RequestFields;
 use gatewayz_tracing::current_context;
 use serde_json::{Value, json};
 
-use crate::body_room::{BodyRoom, Taken};
 use crate::limits::{announced_length, leave_unread};
 use crate::openai;
+use crate::settings::BODY_COPIES;
 use crate::state::State;
 
 /// The model of the built-in catalog, for documents.
@@ -33,7 +35,7 @@ pub struct Inference {
     api_keys: Arc<ApiKeys>,
     open_without_keys: bool,
     body_max_bytes: usize,
-    body_room: Arc<BodyRoom>,
+    body_room: Arc<Room>,
 }
 
 impl Inference {
@@ -79,7 +81,7 @@ impl Inference {
         if announced_length(request.headers()).is_some_and(|length| length > limit_bytes as u64) {
             return Err(too_large());
         }
-        let mut taken = self.body_room.enter();
+        let mut taken = self.body_room.enter(BODY_COPIES);
         match timeout(BODY_TIMEOUT, collected(payload, limit_bytes, &mut taken)).await {
             Ok(Ok(body)) => Ok((body, taken)),
             Ok(Err(Unread::Broken)) => Err(openai::error(

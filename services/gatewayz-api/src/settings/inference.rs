@@ -11,8 +11,9 @@ use gatewayz_config::{
 use gatewayz_inference::{ApiKeys, Catalog, CatalogMistakes};
 
 use super::Environment;
-use crate::body_room::COPIES;
 
+/// A body may be in memory as it came and as it goes to its provider, at once.
+pub const BODY_COPIES: usize = 2;
 /// Longest catalog that is read, in bytes.
 const CATALOG_MAX_BYTES: u64 = 1024 * 1024;
 
@@ -54,6 +55,13 @@ pub(super) const GROUP: Group = Group {
         )
         .default_value("64MiB"),
         Setting::new(
+            "INFERENCE_ANSWERS_MAX_BYTES",
+            Kind::Bytes { min: 1 << 10, max: 16 << 30 },
+            "All answers in one piece together, from their first byte until they are sent; an answer that finds no \
+             room is refused with 503. The first 64 KiB of each are not counted, and none is longer than 64 MiB.",
+        )
+        .default_value("64MiB"),
+        Setting::new(
             "INFERENCE_CACHE_BYTES",
             Kind::Bytes { min: 0, max: 16 << 30 },
             "Answers kept for models whose catalog entry has a cache.",
@@ -83,6 +91,8 @@ pub struct InferenceSettings {
     pub body_max_bytes: usize,
     /// All bodies together.
     pub bodies_max_bytes: usize,
+    /// All answers in one piece together.
+    pub answers_max_bytes: usize,
     /// Answers kept.
     pub cache_bytes: u64,
     /// Silence after which a comment is sent; `None` for never.
@@ -126,7 +136,8 @@ impl InferenceSettings {
             body_max_bytes,
             bodies_max_bytes: reader
                 .size("INFERENCE_BODIES_MAX_BYTES")
-                .max(body_max_bytes.saturating_mul(COPIES)),
+                .max(body_max_bytes.saturating_mul(BODY_COPIES)),
+            answers_max_bytes: reader.size("INFERENCE_ANSWERS_MAX_BYTES"),
             cache_bytes: reader.size("INFERENCE_CACHE_BYTES") as u64,
             keep_alive: (!keep_alive.is_zero()).then_some(keep_alive),
         }

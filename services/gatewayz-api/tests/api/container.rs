@@ -21,11 +21,12 @@ const CONNECTIONS: usize = 32;
 const REQUESTS: usize = 500;
 const LONGEST_CALLS: usize = 4;
 /// Each is at most as large as its setting says; everything else together has [`MEMORY_MAX_BYTES`].
-const BOUNDS: [&str; 5] = [
+const BOUNDS: [&str; 6] = [
     "LOG_STDOUT_BUFFER_BYTES",
     "LOKI_QUEUE_BYTES",
     "TRACES_QUEUE_BYTES",
     "INFERENCE_BODIES_MAX_BYTES",
+    "INFERENCE_ANSWERS_MAX_BYTES",
     "INFERENCE_CACHE_BYTES",
 ];
 /// What docker-compose.yml sets, with a Loki that is not there.

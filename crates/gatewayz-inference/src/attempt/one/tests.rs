@@ -17,6 +17,7 @@ use crate::failure::{Failure, Limit};
 use crate::provider::echo::Pieces;
 use crate::provider::{Connections, IncomingBody};
 use crate::request::Request;
+use crate::room::Room;
 use crate::routing::testing::routing_to;
 use crate::routing::{Candidate, Model};
 
@@ -49,6 +50,7 @@ async fn probe(script: Script, body: &'static str, expected: (bool, bool)) -> (b
         budget: &RetryBudget::new(now),
         trace_headers: None,
         is_kept: false,
+        answer_room: &Room::of(0),
         end: &watch::Sender::default(),
     };
     let patience = Patience {
@@ -116,7 +118,14 @@ async fn a_body_with_always_more_to_read_ends_at_its_time_too() {
         limit: Limit::Total,
     };
 
-    let read = whole(&mut body, 1_024, Duration::from_secs(1), patience).await;
+    let read = whole(
+        &mut body,
+        1_024,
+        &mut Room::of(0).enter(1),
+        Duration::from_secs(1),
+        patience,
+    )
+    .await;
 
     assert_eq!(read, Err(Failure::Timeout(Limit::Total)));
 }
