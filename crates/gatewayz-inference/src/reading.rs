@@ -3,6 +3,7 @@
 mod chunk;
 mod shape;
 
+use crate::catalog::Operation;
 use crate::pricing::Tokens;
 use chunk::{Chunk, Text, Unreadable, Usage};
 use shape::Shape;
@@ -87,8 +88,8 @@ impl Reading {
         }
     }
 
-    /// Takes an answer in one piece; `None` when it is no JSON object.
-    pub(crate) fn whole(&mut self, body: &[u8]) -> Option<Result<(), ProviderMessage>> {
+    /// Takes an answer in one piece; `None` when it is no JSON object, or has nothing in it that was asked for.
+    pub(crate) fn whole(&mut self, operation: Operation, body: &[u8]) -> Option<Result<(), ProviderMessage>> {
         let chunk = match Chunk::read(body) {
             Ok(chunk) => chunk,
             Err(Unreadable::Unusual) => return Some(Ok(())),
@@ -96,6 +97,9 @@ impl Reading {
         };
         if let Some(error) = chunk.error {
             return Some(Err(error.0));
+        }
+        if !chunk.answers(operation) {
+            return None;
         }
         self.take(chunk);
         Some(Ok(()))

@@ -14,6 +14,7 @@ use tracing::Span;
 
 use super::{Attempts, Patience};
 use crate::breaker::Permit;
+use crate::catalog::Operation;
 use crate::failure::{Failure, Limit, Verdict};
 use crate::metrics::nanos;
 use crate::outcome::PANIC;
@@ -164,7 +165,7 @@ async fn exchange(
     let mut taken = attempts.answer_room.enter(1);
     let bytes = whole(&mut body, MAX_ANSWER_BYTES, &mut taken, idle, patience).await?;
     let mut reading = Box::new(Reading::default());
-    match reading.whole(&bytes) {
+    match reading.whole(attempts.request.operation, &bytes) {
         Some(Ok(())) => Ok(Given::Whole(bytes, taken, reading)),
         Some(Err(said)) => Err(Failure::ErrorInside(said)),
         None => Err(Failure::Malformed),
@@ -270,7 +271,7 @@ async fn whole(
 }
 
 fn said_in(body: &[u8]) -> ProviderMessage {
-    match Reading::default().whole(body) {
+    match Reading::default().whole(Operation::Chat, body) {
         Some(Err(said)) => said,
         Some(Ok(())) | None => ProviderMessage::default(),
     }

@@ -55,8 +55,10 @@ pub(super) fn events(body: &[u8], usage_asked: bool) -> Option<Bytes> {
     Some(events.into())
 }
 
+/// An event is one line; in JSON an end of line is white space, or escaped.
 fn format_event(head: &str, choice: &str, usage: &str) -> String {
-    format!("data: {{{head}\"choices\":[{choice}]{usage}}}\n\n")
+    let event = format!("data: {{{head}\"choices\":[{choice}]{usage}}}");
+    event.replace(['\r', '\n'], " ") + "\n\n"
 }
 
 /// The members that every chunk repeats.
@@ -65,7 +67,7 @@ fn head(completion: &Members<'_>) -> String {
     for (key, value) in completion {
         if !matches!(key.as_str(), "object" | "choices" | "usage") {
             let key = serde_json::Value::from(key.as_str());
-            head.push_str(&one_line(&format!("{key}:{},", value.get())));
+            head.extend([&*key.to_string(), ":", value.get(), ","]);
         }
     }
     head
@@ -78,7 +80,7 @@ fn delta(message: &Members<'_>) -> Option<String> {
         let value = if key == "tool_calls" {
             numbered(value.get())?
         } else {
-            one_line(value.get())
+            value.get().to_owned()
         };
         members.push(format!("{}:{value}", serde_json::Value::from(key.as_str())));
     }
@@ -86,21 +88,23 @@ fn delta(message: &Members<'_>) -> Option<String> {
 }
 
 fn numbered(calls: &str) -> Option<String> {
-    let calls: Option<Vec<&RawValue>> = serde_json::from_str(calls).ok()?;
+    let calls: Option<Vec<Members<'_>>> = serde_json::from_str(calls).ok()?;
     let Some(calls) = calls else {
         return Some("null".to_owned());
     };
     let numbered = calls.iter().enumerate().map(|(index, call)| {
-        let members = one_line(call.get().strip_prefix('{')?);
-        Some(format!("{{\"index\":{index},{members}"))
+        let mut members = vec![format!("\"index\":{index}")];
+        for (key, value) in call.iter().filter(|(key, _)| *key != "index") {
+            members.push(format!(
+                "{}:{}",
+                serde_json::Value::from(key.as_str()),
+                value.get()
+            ));
+        }
+        format!("{{{}}}", members.join(","))
     });
-    let numbered: Vec<_> = numbered.collect::<Option<_>>()?;
+    let numbered: Vec<_> = numbered.collect();
     Some(format!("[{}]", numbered.join(",")))
-}
-
-/// An event is one line; in JSON an end of line is white space, or escaped.
-fn one_line(json: &str) -> String {
-    json.replace(['\r', '\n'], " ")
 }
 
 #[cfg(test)]
@@ -155,6 +159,23 @@ mod tests {
         assert_eq!(values[0].get("usage"), Some(&Value::Null));
         assert_eq!(values[2]["choices"], json!([]));
         assert_eq!(reading.tokens.unwrap().output, 4);
+    }
+
+    #[test]
+    fn an_answer_over_many_lines_is_replayed_in_events_of_one() {
+        let answer = json!({"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "a",
+            "tool_calls": [{}, {"index": 7, "id": "t"}]}, "finish_reason": "stop", "logprobs": {"content": [{"token": "a"}]}}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 4}});
+        let body = serde_json::to_string_pretty(&answer)
+            .unwrap()
+            .replace('\n', "\r\n");
+
+        let (values, reading) = replayed(&body, true);
+
+        let calls = &values[0]["choices"][0]["delta"]["tool_calls"];
+        assert_eq!(calls, &json!([{"index": 0}, {"index": 1, "id": "t"}]));
+        assert_eq!(values[0]["choices"][0]["logprobs"]["content"][0]["token"], "a");
+        assert_eq!((values.len(), reading.tokens.unwrap().output), (3, 4));
     }
 
     #[test]

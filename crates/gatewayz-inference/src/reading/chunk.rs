@@ -5,8 +5,11 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::ProviderMessage;
+use crate::catalog::Operation;
 use crate::pricing::Tokens;
 
 /// More tokens than this in one call are not believed.
@@ -21,6 +24,9 @@ pub(super) struct Chunk<'a> {
     pub(super) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
+    /// Of an answer with embeddings.
+    #[serde(borrow, default)]
+    data: Option<Member<'a>>,
     #[serde(default)]
     pub(super) usage: Option<Usage>,
     /// Text of a random length, against eavesdroppers who count bytes.
@@ -53,51 +59,61 @@ impl<'a> Chunk<'a> {
     }
 }
 
+impl Chunk<'_> {
+    /// Whether there is anything in it that was asked for.
+    pub(super) fn answers(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Chat => self.choices.as_ref().is_some_and(|choices| !choices.is_empty()),
+            Operation::Embeddings => matches!(self.data, Some(Member::Filled)),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
     #[serde(default)]
     pub(super) index: Option<u32>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "lenient")]
     pub(super) finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) delta: Option<Delta<'a>>,
 }
 
+/// Whatever stands under `usage`: some providers write counts as `7.0`.
 #[derive(Deserialize)]
-pub(super) struct Usage {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-}
+#[serde(transparent)]
+pub(super) struct Usage(Value);
 
 impl Usage {
     pub(super) fn tokens(self) -> Option<Tokens> {
-        let details = self.prompt_tokens_details;
         let tokens = Tokens {
-            input: self.prompt_tokens?,
-            cached: details.and_then(|details| details.cached_tokens).unwrap_or(0),
-            output: self.completion_tokens.unwrap_or(0),
+            input: count(&self.0["prompt_tokens"])?,
+            cached: count(&self.0["prompt_tokens_details"]["cached_tokens"]).unwrap_or(0),
+            output: count(&self.0["completion_tokens"]).unwrap_or(0),
         };
         let largest = tokens.input.max(tokens.output).max(tokens.cached);
         (largest <= MAX_TOKENS).then_some(tokens)
     }
 }
 
+fn count(value: &Value) -> Option<u64> {
+    let whole = |number: &f64| number.fract() == 0.0 && (0.0..=MAX_TOKENS as f64).contains(number);
+    value
+        .as_u64()
+        .or_else(|| Some(value.as_f64().filter(whole)? as u64))
+}
+
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
+/// A text; `None` for anything else, which must not hide the rest of the answer.
 fn lenient<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
-    Option::deserialize(deserializer)
+    let raw = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(raw
+        .starts_with('"')
+        .then(|| serde_json::from_str(raw).ok())
+        .flatten())
 }
 
 /// What a delta brings: all its members but `role`.
@@ -229,10 +245,10 @@ pub(super) struct ErrorValue(pub(super) ProviderMessage);
 
 impl<'de> Deserialize<'de> for ErrorValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
+        let value = Value::deserialize(deserializer)?;
         let text = |name: &str| match value.get(name)? {
-            serde_json::Value::String(text) => Some(text.clone()),
-            serde_json::Value::Number(number) => Some(number.to_string()),
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
             _ => None,
         };
         Ok(Self(ProviderMessage {

@@ -136,3 +136,46 @@ fn more_tokens_than_there_can_be_are_not_believed() {
 
     assert_eq!(reading.tokens, None);
 }
+
+#[test]
+fn members_of_other_types_do_not_hide_the_rest() {
+    let (reading, seen) = read(&[
+        r#"{"id":5,"model":null,"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}"#,
+        r#"{"id":5,"choices":[],"usage":{"prompt_tokens":7.0,"completion_tokens":2,"prompt_tokens_details":null}}"#,
+    ]);
+
+    assert_eq!(seen, [Seen::Part, Seen::UsageOnly]);
+    assert!(reading.is_complete());
+    assert_eq!(
+        reading.tokens,
+        Some(Tokens {
+            input: 7,
+            cached: 0,
+            output: 2
+        })
+    );
+}
+
+#[test]
+fn an_object_without_what_was_asked_for_is_no_answer() {
+    for body in [
+        "{}",
+        r#"{"detail":"model is loading"}"#,
+        r#"{"object":"list","data":[]}"#,
+        r#"{"choices":[]}"#,
+        r#"{"object":"error","message":"boom","code":500}"#,
+    ] {
+        for operation in [Operation::Chat, Operation::Embeddings] {
+            assert_eq!(
+                Reading::default().whole(operation, body.as_bytes()),
+                None,
+                "{body}"
+            );
+        }
+    }
+    let embeddings = br#"{"data":[{"embedding":[0.5]}]}"#;
+    assert_eq!(
+        Reading::default().whole(Operation::Embeddings, embeddings),
+        Some(Ok(()))
+    );
+}

@@ -169,7 +169,6 @@ async fn only_complete_answers_are_kept() {
         Script::json(200, &two_choices(json!("content_filter"), json!("stop"))),
         Script::json(200, &two_choices(json!("stop"), json!("content_filter"))),
         Script::json(200, &two_choices(json!("stop"), Value::Null)),
-        Script::json(200, r#"{"object":"chat.completion","choices":[]}"#),
         Script::json(200, r#"{"object":"chat.completion","choices":"unusual"}"#),
     ] {
         let provider = FaultyProvider::always(bad);
