@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
 use actix_web::error::{InternalError, JsonPayloadError, PathError};
-use actix_web::http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
+use actix_web::http::header::{
+    ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpRequest, HttpResponse};
 use futures_util::future::Either;
@@ -146,6 +148,14 @@ fn violation(request: &ServiceRequest) -> Option<Problem> {
     }
     if matches!(request.parts().1, Payload::None) {
         return None;
+    }
+    // actix-http reads whatever follows such a head as its body, to the end of the connection.
+    let is_upgrade = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"websocket");
+    if request.headers().get_all(UPGRADE).any(is_upgrade) {
+        return Some(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "No connection is upgraded; send the request without Upgrade.",
+        ));
     }
     let encoded = request
         .headers()

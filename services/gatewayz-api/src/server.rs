@@ -35,6 +35,11 @@ pub fn open_files_wanted(settings: &ServerSettings) -> u64 {
     (workers * CONNECTIONS_MAX) as u64
 }
 
+/// actix takes no less than that; rounded up, because calls are told their end before it comes.
+fn whole_seconds(drain: Duration) -> u64 {
+    (drain.as_secs() + u64::from(drain.subsec_nanos() > 0)).max(1)
+}
+
 /// Why the service could not be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -103,7 +108,7 @@ impl Server {
         .on_connect(move |connection, _| give_up_after(connection, settings.client_stall_timeout))
         // A client that shuts down its side is gone; its handler must not go on.
         .h1_allow_half_closed(false)
-        .shutdown_timeout(state.settings.shutdown.drain.as_secs().max(1))
+        .shutdown_timeout(whole_seconds(state.settings.shutdown.drain))
         .disable_signals();
         if let Some(workers) = settings.workers {
             server = server.workers(workers.get());

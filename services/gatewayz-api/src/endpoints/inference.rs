@@ -1,10 +1,12 @@
 //! `/v1/*`: OpenAI's API over the models of the catalog.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
+use actix_web::error::PayloadError;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::rt::time::timeout;
 use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -64,8 +66,10 @@ impl Inference {
         let admitted = if self.api_keys.is_empty() && self.open_without_keys {
             None
         } else {
-            let key = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
-            Some(self.api_keys.admit(key)?)
+            let mut given = request.headers().get_all(AUTHORIZATION);
+            // Of two it would not be clear who calls.
+            let key = given.next().filter(|_| given.next().is_none());
+            Some(self.api_keys.admit(key.map(HeaderValue::as_bytes))?)
         };
         Ok((gateway, admitted))
     }
@@ -119,7 +123,12 @@ enum Unread {
 async fn collected(mut payload: Payload, limit_bytes: usize, taken: &mut Taken) -> Result<Bytes, Unread> {
     let mut body = BytesMut::new();
     while let Some(piece) = payload.next().await {
-        let piece = piece.map_err(|_| Unread::Broken)?;
+        let piece = match piece {
+            Ok(piece) => piece,
+            // The client is gone: the server drops this call as soon as it has seen that.
+            Err(PayloadError::Incomplete(_)) => pending().await,
+            Err(_) => return Err(Unread::Broken),
+        };
         if body.len() + piece.len() > limit_bytes {
             return Err(Unread::TooLarge);
         }
@@ -188,7 +197,13 @@ async fn infer(
         name_caller(admitted.as_ref());
         error.answer()
     });
-    limited(respond(answer), admitted.as_ref())
+    let mut response = limited(respond(answer), admitted.as_ref());
+    if request.version() < Version::HTTP_11 {
+        // RFC 9112, 6.1: no Transfer-Encoding for a client that may not know it; the end of the connection is the end.
+        response.head_mut().no_chunking(true);
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 /// Answers a caller who may not call, or not now.

@@ -70,7 +70,8 @@ pub(super) const GROUP: Group = Group {
         Setting::new(
             "INFERENCE_KEEP_ALIVE",
             Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(300) },
-            "Silence in a stream after which a comment is sent, so that proxies keep the connection; 0 sends none.",
+            "Silence in a stream that has begun after which a comment is sent, so that proxies keep the connection; 0 \
+             sends none. A stream begins with its first event: until then another provider may still be tried.",
         )
         .default_value("15"),
     ],

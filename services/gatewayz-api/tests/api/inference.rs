@@ -1,6 +1,7 @@
 //! `/v1` as a client meets it: keys, bounds, errors, and the three signals of a call.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use gatewayz_testkit::http::Answer;
 use gatewayz_testkit::otlp::{Receiver, SpanKind};
@@ -261,6 +262,9 @@ fn only_known_keys_may_call_where_there_are_keys_and_each_has_its_own_rate() {
         stranger.header("www-authenticate"),
         Some("Bearer realm=\"gatewayz\"")
     );
+    let both = format!("Bearer {key}");
+    let twice = [("authorization", &*both), ("authorization", "Bearer x")];
+    assert_eq!(api.request("GET", "/v1/models", &twice, b"").status, 401);
     let line = api.wait_for_line(|line| line["api_key"] == "shop");
     assert_eq!(line["status_code"], 200);
     let authorization = format!("Bearer {key}");
@@ -358,5 +362,27 @@ fn a_catalog_with_mistakes_is_told_line_by_line_and_the_service_does_not_start()
     assert!(
         said.contains("CATALOG_FILE") && said.contains("line 4") && !said.contains("telepathy"),
         "{said}"
+    );
+}
+
+#[test]
+fn a_stream_for_a_client_of_http_1_0_ends_with_its_connection() {
+    let api = spawn(&[]);
+    let body = r#"{"model":"echo","stream":true,"messages":[{"role":"user","content":"x"}]}"#;
+    let mut socket = TcpStream::connect(api.address).unwrap();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.0\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+
+    socket.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+
+    let (head, events) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(!head.to_lowercase().contains("transfer-encoding"), "{head}");
+    assert!(
+        events.starts_with("data: {") && events.ends_with("data: [DONE]\n\n"),
+        "{events}"
     );
 }

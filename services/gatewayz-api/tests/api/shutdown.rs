@@ -165,7 +165,7 @@ fn a_call_that_outlasts_the_drain_is_answered_and_counted() {
         &[
             ("CATALOG_FILE", "catalog.toml"),
             ("SHUTDOWN_PRESTOP", "0"),
-            ("SHUTDOWN_DRAIN", "2"),
+            ("SHUTDOWN_DRAIN", "1.9"),
         ],
     );
     let mut client = api.client();

@@ -239,3 +239,37 @@ fn a_call_that_announces_too_long_a_body_is_refused_before_it_is_sent() {
 
     assert_eq!((head.status, head.header("connection")), (413, Some("close")));
 }
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_body_has_left() {
+    let api = spawn(&[]);
+    for framing in [
+        "content-length: 100\r\n\r\n{",
+        "transfer-encoding: chunked\r\n\r\n5\r\n{\"m",
+    ] {
+        let mut client = api.client();
+        let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\n{framing}");
+        client.send(head.as_bytes()).unwrap();
+        drop(client);
+    }
+
+    let left = || {
+        let lines = api.lines();
+        let left = lines
+            .iter()
+            .filter(|line| line["endpoint"] == "/v1/chat/completions");
+        let statuses: Vec<_> = left.map(|line| line["status_code"].clone()).collect();
+        (statuses.len() == 2).then_some(statuses)
+    };
+    assert_eq!(wait_for(DEADLINE, left), Some(vec![499.into(), 499.into()]));
+}
+
+#[test]
+fn a_head_that_asks_for_a_websocket_is_refused_with_its_body() {
+    let api = spawn(&[]);
+    let headers = [("upgrade", "WebSocket"), ("content-type", "application/json")];
+
+    let answer = api.request("POST", "/v1/chat/completions", &headers, b"{}");
+
+    assert_eq!((answer.status, answer.header("connection")), (400, Some("close")));
+}
