@@ -223,6 +223,15 @@ impl Layer {
                 findings.mistake(&key, problem, &layer.source);
                 continue;
             };
+            if layer.texts.contains_key(setting.name) {
+                // The parser keeps no order, so none of them is the last.
+                findings.mistake(
+                    setting.name,
+                    "is given twice, in upper and lower case",
+                    &layer.source,
+                );
+                continue;
+            }
             match toml_text(setting, value.kind) {
                 Ok(text) => layer.admit(setting, text, process, findings),
                 Err(problem) => findings.mistake(setting.name, problem, &layer.source),

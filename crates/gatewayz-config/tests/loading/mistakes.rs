@@ -291,6 +291,24 @@ fn an_unknown_key_of_the_config_file_is_a_mistake() {
 }
 
 #[test]
+fn a_setting_in_two_spellings_of_the_config_file_is_a_mistake() {
+    let loaded = load_in(
+        "two_spellings",
+        &[("settings.toml", "port = 1001\nPORT = 1002\nPort = 1003\n")],
+        &[("CONFIG_FILE", "settings.toml")],
+    );
+
+    let told = mistakes(&loaded);
+    assert_eq!(told.len(), 2, "{told:?}");
+    for mistake in told {
+        assert!(
+            mistake.starts_with("PORT is given twice, in upper and lower case (config file "),
+            "{mistake}"
+        );
+    }
+}
+
+#[test]
 fn a_text_of_the_config_file_is_quoted() {
     let toml = "app_name = 1.10\n";
 
