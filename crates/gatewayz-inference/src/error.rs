@@ -89,8 +89,8 @@ pub enum InferenceError {
     /// A time limit was reached.
     #[error("get an answer in time")]
     Timeout,
-    /// There is no memory for the answer now.
-    #[error("find room for the answer")]
+    /// There is no memory for the answer now, or no file for the connection.
+    #[error("find memory or a file for the answer")]
     Overloaded,
     /// The service stops before an answer began.
     #[error("get an answer before the service stops")]
@@ -269,7 +269,7 @@ impl InferenceError {
                 Some("upstream_timeout"),
             ),
             Self::Overloaded => object(
-                "Too many long answers at once; try again.",
+                "Too many calls or long answers at once; try again.",
                 "server_error",
                 None,
                 Some("overloaded"),

@@ -43,7 +43,7 @@ pub(crate) enum Failure {
     TooLarge,
     /// A stream that ended in the middle.
     Truncated,
-    /// Answers in one piece take all the memory that they may.
+    /// The gateway is at a limit of its own: the memory for answers in one piece, or the files it may open.
     NoRoom,
     /// The gateway stops; nobody else is to blame.
     ShuttingDown,
@@ -101,9 +101,9 @@ impl Failure {
         }
     }
 
-    /// Whether it ended the attempt at a time of ours, whatever the provider was about to do.
-    pub(crate) fn is_of_time(&self) -> bool {
-        matches!(self, Self::Timeout(_) | Self::ShuttingDown)
+    /// Whether the attempt ended at a limit of ours, whatever the provider was about to do.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Timeout(_) | Self::NoRoom | Self::ShuttingDown)
     }
 
     /// What it says of the provider. A client can make refusals as many as it likes, so they count neither way.

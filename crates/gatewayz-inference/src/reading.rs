@@ -3,6 +3,8 @@
 mod chunk;
 mod shape;
 
+use serde_json::Value;
+
 use crate::catalog::Operation;
 use crate::pricing::Tokens;
 use chunk::{Chunk, Text, Unreadable, Usage};
@@ -40,6 +42,48 @@ pub(crate) struct ProviderMessage {
     pub(crate) code: Option<String>,
 }
 
+impl ProviderMessage {
+    /// What the body of a refusal says, under `error` or, as some servers of models have it, at the top.
+    pub(crate) fn of_refusal(body: &[u8]) -> Self {
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return Self::default();
+        };
+        Self::of(
+            value
+                .get("error")
+                .filter(|error| is_told(error))
+                .unwrap_or(&value),
+        )
+    }
+
+    /// An error as an object with OpenAI's members, or as anything else.
+    fn of(error: &Value) -> Self {
+        let text = |name: &str| match error.get(name)? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Self {
+            message: text("message")
+                .or_else(|| text("detail"))
+                .or_else(|| error.as_str().map(str::to_owned)),
+            kind: text("type"),
+            param: text("param"),
+            code: text("code"),
+        }
+    }
+}
+
+/// Whether a member `error` tells of one: some servers always write it.
+fn is_told(error: &Value) -> bool {
+    match error {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::Array(_) => true,
+    }
+}
+
 /// What is known of an answer so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Reading {
@@ -69,13 +113,13 @@ impl Reading {
         if data.trim_ascii().starts_with(DONE) {
             return Seen::Done;
         }
-        let chunk = match Chunk::read(data) {
+        let mut chunk = match Chunk::read(data) {
             Ok(chunk) => chunk,
             Err(Unreadable::Unusual) => return Seen::Part,
             Err(Unreadable::Garbage) => return Seen::Garbage,
         };
-        if let Some(error) = chunk.error {
-            return Seen::Error(error.0);
+        if let Some(error) = chunk.take_error(data) {
+            return Seen::Error(error);
         }
         self.shape.learn(data, &chunk);
         let reports_usage = chunk.usage.is_some();
@@ -90,13 +134,13 @@ impl Reading {
 
     /// Takes an answer in one piece; `None` when it is no JSON object, or has nothing in it that was asked for.
     pub(crate) fn whole(&mut self, operation: Operation, body: &[u8]) -> Option<Result<(), ProviderMessage>> {
-        let chunk = match Chunk::read(body) {
+        let mut chunk = match Chunk::read(body) {
             Ok(chunk) => chunk,
             Err(Unreadable::Unusual) => return Some(Ok(())),
             Err(Unreadable::Garbage) => return None,
         };
-        if let Some(error) = chunk.error {
-            return Some(Err(error.0));
+        if let Some(error) = chunk.take_error(body) {
+            return Some(Err(error));
         }
         if !chunk.answers(operation) {
             return None;

@@ -27,12 +27,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections each worker serves at a time.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// Files that are open when every worker has all of its connections.
+/// Files that are open when every worker has all of its connections, each with a call at a provider.
 #[must_use]
 pub fn open_files_wanted(settings: &ServerSettings) -> u64 {
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let workers = settings.workers.map_or_else(cores, NonZeroUsize::get);
-    (workers * CONNECTIONS_MAX) as u64
+    (workers * CONNECTIONS_MAX * 2) as u64
 }
 
 /// actix takes no less than that; rounded up, because calls are told their end before it comes.

@@ -14,7 +14,6 @@ use tracing::Span;
 
 use super::{Attempts, Patience};
 use crate::breaker::Permit;
-use crate::catalog::Operation;
 use crate::failure::{Failure, Limit, Verdict};
 use crate::metrics::nanos;
 use crate::outcome::PANIC;
@@ -119,11 +118,11 @@ pub(super) async fn run(
         Err(failure) => {
             match attempt.connect.take() {
                 Some(connect) if failure == Failure::Connect => connect.failed(now),
-                // Without a connection it would have failed otherwise, unless the time was too short to tell.
-                Some(connect) if !failure.is_of_time() => connect.succeeded(now),
+                // Without a connection it would have failed otherwise, unless a limit of ours came first.
+                Some(connect) if !failure.is_ours() => connect.succeeded(now),
                 Some(_) | None => {}
             }
-            if failure != Failure::Connect && !failure.is_of_time() {
+            if failure != Failure::Connect && !failure.is_ours() {
                 response_time.observe(nanos(took), None);
             }
             attempt.record(&failure, now);
@@ -151,7 +150,7 @@ async fn exchange(
         return Err(Failure::Status {
             status: incoming.status,
             retry_after: retry_after(&incoming.headers),
-            said: said_in(&said),
+            said: ProviderMessage::of_refusal(&said),
         });
     }
     if is_stream {
@@ -267,13 +266,6 @@ async fn whole(
             whole.extend_from_slice(&std::mem::take(&mut only));
             whole.extend_from_slice(&chunk);
         }
-    }
-}
-
-fn said_in(body: &[u8]) -> ProviderMessage {
-    match Reading::default().whole(Operation::Chat, body) {
-        Some(Err(said)) => said,
-        Some(Ok(())) | None => ProviderMessage::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A provider that speaks OpenAI's HTTP API.
 
+use std::iter::successors;
 use std::time::Duration;
 
 use gatewayz_delivery::http::client_builder;
@@ -9,6 +10,7 @@ use http::header::{
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::{Error, ResponseFuture};
+use rustix::io::Errno;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -123,12 +125,10 @@ impl OpenAi {
 
 /// Takes the head of an answer.
 pub(super) fn received(answer: Result<Response<hyper::body::Incoming>, Error>) -> Result<Incoming, Failure> {
-    let answer = answer.map_err(|error| {
-        if error.is_connect() {
-            Failure::Connect
-        } else {
-            Failure::Transport
-        }
+    let answer = answer.map_err(|error| match error {
+        error if is_out_of_files(&error) => Failure::NoRoom,
+        error if error.is_connect() => Failure::Connect,
+        _ => Failure::Transport,
     })?;
     let (head, body) = answer.into_parts();
     if size(&head.headers) > MAX_HEADER_BYTES {
@@ -139,6 +139,14 @@ pub(super) fn received(answer: Result<Response<hyper::body::Incoming>, Error>) -
         headers: head.headers,
         body: IncomingBody::Http(body),
     })
+}
+
+/// Whether the process may open no more files, which says nothing of the provider.
+fn is_out_of_files(error: &Error) -> bool {
+    let first: &dyn std::error::Error = error;
+    successors(Some(first), |error| error.source())
+        .filter_map(|error| Errno::from_io_error(error.downcast_ref()?))
+        .any(|errno| matches!(errno, Errno::MFILE | Errno::NFILE))
 }
 
 /// `base` with further segments; its query stays.

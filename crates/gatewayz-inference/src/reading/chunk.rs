@@ -8,7 +8,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::ProviderMessage;
+use super::{ProviderMessage, is_told};
 use crate::catalog::Operation;
 use crate::pricing::Tokens;
 
@@ -33,7 +33,7 @@ pub(super) struct Chunk<'a> {
     #[serde(borrow, default, deserialize_with = "lenient")]
     pub(super) obfuscation: Option<Text<'a>>,
     #[serde(default)]
-    pub(super) error: Option<ErrorValue>,
+    error: Value,
 }
 
 pub(super) enum Unreadable {
@@ -60,6 +60,19 @@ impl<'a> Chunk<'a> {
 }
 
 impl Chunk<'_> {
+    /// What it says of an error. `text` is what it was read from.
+    pub(super) fn take_error(&mut self, text: &[u8]) -> Option<ProviderMessage> {
+        let error = std::mem::take(&mut self.error);
+        if is_told(&error) {
+            return Some(ProviderMessage::of(&error));
+        }
+        if self.choices.is_some() || self.data.is_some() || self.usage.is_some() {
+            return None;
+        }
+        let whole: Value = serde_json::from_slice(text).ok()?;
+        (whole["object"] == "error").then(|| ProviderMessage::of(&whole))
+    }
+
     /// Whether there is anything in it that was asked for.
     pub(super) fn answers(&self, operation: Operation) -> bool {
         match operation {
@@ -237,25 +250,5 @@ impl<'de: 'a, 'a> Deserialize<'de> for Member<'a> {
             }
         }
         deserializer.deserialize_any(MemberVisitor)
-    }
-}
-
-/// An error as an object with OpenAI's members, or as anything else.
-pub(super) struct ErrorValue(pub(super) ProviderMessage);
-
-impl<'de> Deserialize<'de> for ErrorValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        let text = |name: &str| match value.get(name)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
-        Ok(Self(ProviderMessage {
-            message: text("message").or_else(|| value.as_str().map(str::to_owned)),
-            kind: text("type"),
-            param: text("param"),
-            code: text("code"),
-        }))
     }
 }

@@ -96,8 +96,49 @@ fn an_error_in_the_stream_is_seen() {
         };
         assert_eq!(error.message.as_deref(), Some(message));
     }
-    let (_, seen) = read(&[r#"{"error":null,"choices":[]}"#]);
-    assert_eq!(seen, [Seen::Part]);
+    for none in ["null", "false", "{}", r#""""#] {
+        let (_, seen) = read(&[&format!(r#"{{"error":{none},"choices":[]}}"#)]);
+        assert_eq!(seen, [Seen::Part], "{none}");
+    }
+}
+
+#[test]
+fn an_error_at_the_top_is_seen_where_nothing_is_answered() {
+    let error =
+        r#"{"object":"error","message":"no such LoRA","type":"NotFoundError","param":null,"code":404}"#;
+    let told = ProviderMessage {
+        message: Some("no such LoRA".into()),
+        kind: Some("NotFoundError".into()),
+        param: None,
+        code: Some("404".into()),
+    };
+
+    assert_eq!(read(&[error]).1, [Seen::Error(told.clone())]);
+    assert_eq!(
+        Reading::default().whole(Operation::Chat, error.as_bytes()),
+        Some(Err(told))
+    );
+    let answer = r#"{"object":"error","choices":[{"index":0,"delta":{"content":"x"}}]}"#;
+    assert_eq!(read(&[answer]).1, [Seen::Part]);
+}
+
+#[test]
+fn what_a_refusal_says_is_found_in_the_usual_forms() {
+    for body in [
+        r#"{"error":{"message":"no"}}"#,
+        r#"{"error":"no"}"#,
+        r#"{"object":"error","message":"no"}"#,
+        r#"{"message":"no","error":null}"#,
+        r#"{"detail":"no"}"#,
+        r#""no""#,
+    ] {
+        let said = ProviderMessage::of_refusal(body.as_bytes());
+        assert_eq!(said.message.as_deref(), Some("no"), "{body}");
+    }
+    for body in ["", "<html>no</html>", "[]", r#"{"detail":[{"msg":"no"}]}"#] {
+        let said = ProviderMessage::of_refusal(body.as_bytes());
+        assert_eq!(said, ProviderMessage::default(), "{body}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use gatewayz_testkit::http::{Answer, Client};
 use gatewayz_testkit::process::{Output, Service};
 use gatewayz_testkit::scrape::Samples;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -99,6 +100,18 @@ impl Api {
     #[track_caller]
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.address).unwrap()
+    }
+
+    /// Lets the service open files up to this number, as many as it may at most with `None`.
+    #[track_caller]
+    pub(crate) fn limit_open_files(&self, current: Option<u64>) {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let limit = Rlimit {
+            current: current.or(maximum),
+            maximum,
+        };
+        let process = Pid::from_raw(self.service.id().cast_signed());
+        prlimit(process, Resource::Nofile, limit).unwrap();
     }
 
     /// The answer to `GET path` on a new connection.

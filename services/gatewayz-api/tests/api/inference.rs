@@ -3,12 +3,14 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use gatewayz_testkit::http::Answer;
+use gatewayz_testkit::http::{Answer, Client};
 use gatewayz_testkit::otlp::{Receiver, SpanKind};
 use gatewayz_testkit::process::Signal;
+use gatewayz_testkit::provider::{FaultyProvider, Script};
 use serde_json::{Value, json};
 
 use crate::harness::{Api, DEADLINE, hashed, spawn, spawn_in, wait_for};
+use crate::inference_metrics::ANSWER;
 
 fn chat(model: &str, content: &str) -> Vec<u8> {
     let body = json!({ "model": model, "messages": [{ "role": "user", "content": content }] });
@@ -301,6 +303,36 @@ fn outside_of_local_nothing_is_open_and_nothing_is_served_without_a_catalog() {
     );
 }
 
+#[test]
+fn a_call_without_a_file_for_its_connection_says_nothing_of_the_provider() {
+    let provider = FaultyProvider::always(Script::json(200, ANSWER));
+    let directory = tempfile::tempdir().unwrap();
+    let catalog = CATALOG.replace(
+        "\"echo\"\n\n",
+        &format!("\"openai\"\nbase_url = \"{}\"\n\n", provider.base_url()),
+    );
+    std::fs::write(directory.path().join("catalog.toml"), catalog).unwrap();
+    let api = spawn_in(directory.path(), &[("CATALOG_FILE", "catalog.toml")]);
+    let mut client = api.client();
+    let call = |client: &mut Client| {
+        let headers = [("content-type", "application/json")];
+        client
+            .post("/v1/chat/completions", &headers, &chat("team/first", "x"))
+            .unwrap()
+    };
+    assert_eq!(client.get("/live", &[]).unwrap().status, 200);
+    api.limit_open_files(Some(0));
+    // As many as would open a breaker twice.
+    for _ in 0..10 {
+        let refused = call(&mut client);
+        check_error(&refused, 503, "server_error", Some("overloaded"));
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    api.limit_open_files(None);
+
+    assert_eq!(call(&mut client).status, 200);
+}
+
 const CATALOG: &str = r#"
 [[providers]]
 name = "local"
@@ -319,6 +351,7 @@ fn a_hangup_reads_the_catalog_again_and_a_mistake_keeps_the_old_one() {
     let api = spawn_in(directory.path(), &[("CATALOG_FILE", "catalog.toml")]);
     let model = |id: &str| api.get(&format!("/v1/models/{id}")).status;
     assert_eq!((model("team%2Ffirst"), model("second")), (200, 404));
+    assert_eq!((model("team/first"), model("team/second")), (200, 404));
 
     std::fs::write(&path, CATALOG.replace("team/first", "second")).unwrap();
     api.service.signal(Signal::HUP).unwrap();

@@ -2,23 +2,10 @@
 
 use gatewayz_testkit::otlp::Receiver;
 use gatewayz_testkit::process::Output;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::books::Books;
 use super::spawn;
-use crate::harness::{Api, DEADLINE, wait_for};
-
-/// Lets the service open files up to this number, as many as it may at most with `None`.
-#[track_caller]
-fn limit_open_files(api: &Api, current: Option<u64>) {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let limit = Rlimit {
-        current: current.or(maximum),
-        maximum,
-    };
-    let process = Pid::from_raw(api.service.id().cast_signed());
-    prlimit(process, Resource::Nofile, limit).unwrap();
-}
+use crate::harness::{DEADLINE, wait_for};
 
 #[test]
 fn without_a_file_to_spare_open_connections_are_served_and_no_record_is_lost() {
@@ -36,7 +23,7 @@ fn without_a_file_to_spare_open_connections_are_served_and_no_record_is_lost() {
     let exported = || (receiver.unique_span_count() == 1).then_some(());
     assert_eq!(wait_for(DEADLINE, exported), Some(()));
 
-    limit_open_files(&api, Some(0));
+    api.limit_open_files(Some(0));
     let mut waiting = api.client();
     waiting
         .send(b"GET /api/users/2 HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -45,7 +32,7 @@ fn without_a_file_to_spare_open_connections_are_served_and_no_record_is_lost() {
     let answers = (0..500).map(|_| open.get("/api/users/1", &[]).unwrap().status);
     assert_eq!(answers.filter(|status| *status == 200).count(), 500);
 
-    limit_open_files(&api, None);
+    api.limit_open_files(None);
     assert_eq!(waiting.read_answer().unwrap().status, 200);
     assert_eq!(told["level"], "ERROR", "{told}");
     let spans = Books::settled(|| Books::of_spans(&api));
