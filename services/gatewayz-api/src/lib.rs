@@ -6,6 +6,7 @@ pub mod dashboards;
 pub mod endpoints;
 pub mod file_limits;
 pub mod health_check;
+pub mod json;
 pub mod limits;
 pub mod openai;
 pub mod openapi;

@@ -3,10 +3,11 @@
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_web::body::EitherBody;
 use actix_web::dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready};
-use actix_web::error::{InternalError, JsonPayloadError, PathError};
+use actix_web::error::{InternalError, PathError};
 use actix_web::http::header::{
     ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE,
 };
@@ -24,6 +25,8 @@ pub const URI_MAX_BYTES: usize = 8 * 1024;
 pub const HEAD_MAX_BYTES: usize = 32 * 1024;
 /// Longest body.
 pub const BODY_MAX_BYTES: usize = 1024 * 1024;
+/// Longest time from the head of a request to the end of its body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The middleware that refuses what is out of bounds.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +98,8 @@ where
         let this = self.project();
         let endless = *this.endless;
         this.future.poll(context).map_ok(|mut response| {
-            if endless && response.status().as_u16() >= 400 {
+            let status = response.status();
+            if status == StatusCode::REQUEST_TIMEOUT || endless && status.as_u16() >= 400 {
                 leave_unread(response.response_mut());
             }
             response.map_into_left_body()
@@ -200,28 +204,12 @@ fn is_known(method: &Method) -> bool {
     )
 }
 
-fn too_large() -> Problem {
+/// The refusal of a body that is too long.
+pub fn too_large() -> Problem {
     Problem::new(
         StatusCode::PAYLOAD_TOO_LARGE,
         "The request's body is longer than this endpoint takes.",
     )
-}
-
-/// Answers a JSON body that cannot be read.
-#[expect(clippy::needless_pass_by_value, reason = "actix-web fixes the signature")]
-pub fn json_error(error: JsonPayloadError, _request: &HttpRequest) -> Error {
-    match error {
-        JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => too_large(),
-        JsonPayloadError::ContentType => Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Send the body as application/json.",
-        ),
-        _ => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "The body is not the JSON this endpoint takes; see /docs.",
-        ),
-    }
-    .into()
 }
 
 /// Answers a path parameter that cannot be read.

@@ -21,8 +21,6 @@ use crate::settings::{Environment, ServerSettings};
 const ADMIN_PREFIX: &str = "/api/instrumentation/";
 /// Nothing outside of these asks for an admin key; a test holds the table against them.
 const GUARDED_PREFIXES: [&str; 2] = [ADMIN_PREFIX, "/api/metrics/"];
-/// Longest body of the instrumentation plane's endpoints.
-const PLANE_BODY_MAX_BYTES: usize = 4 * 1024;
 
 /// What a path answers to a method it does not take.
 pub(crate) const METHOD_NOT_ALLOWED: &str = "This path takes other methods; see the Allow header.";
@@ -117,6 +115,7 @@ pub const ROUTES: &[Route] = &[
     Route { method: "POST", path: "/v1/embeddings", access: Access::ApiKey, plane: Plane::Api, summary: "OpenAI's embeddings.", body: Some(inference::embeddings_schema), handler: || web::to(inference::embeddings) },
     get("/v1/models", Access::ApiKey, Plane::Api, "The models of the catalog.", || web::to(inference::models)),
     get("/v1/models/{model}", Access::ApiKey, Plane::Api, "One model of the catalog.", || web::to(inference::model)),
+    get("/v1/models/{owner}/{model}", Access::ApiKey, Plane::Api, "One model of the catalog whose id has a slash.", || web::to(inference::model_of_owner)),
     get("/", Access::Open, Plane::Api, "Name, version and links.", || web::to(root::index)),
     get("/health", Access::Open, Plane::Api, "The service answers.", || web::to(probes::health)),
     get("/live", Access::Open, Plane::Api, "The process lives; nothing outside it matters.", || web::to(probes::live)),
@@ -167,21 +166,13 @@ pub fn configure(config: &mut web::ServiceConfig, server: &ServerSettings, plane
             .any(|route| matches!(route.access, Access::Admin | Access::AdminOutsideLocal));
         if measured && admin {
             let spanned = Compat::new(TracingLogger::<AdminSpan>::new());
-            let json = json_config(PLANE_BODY_MAX_BYTES);
-            config.service(
-                resource(path, &routes)
-                    .app_data(json)
-                    .wrap(spanned)
-                    .wrap(plane.clone()),
-            );
+            config.service(resource(path, &routes).wrap(spanned).wrap(plane.clone()));
         } else if measured {
-            let json = json_config(PLANE_BODY_MAX_BYTES);
-            config.service(resource(path, &routes).app_data(json).wrap(plane.clone()));
+            config.service(resource(path, &routes).wrap(plane.clone()));
         } else {
             config.service(resource(path, &routes));
         }
     }
-    config.app_data(json_config(limits::BODY_MAX_BYTES));
     config.app_data(web::PathConfig::default().error_handler(limits::path_error));
     config.default_service(web::to(|request: HttpRequest| async move {
         not_found().response_at(request.path())
@@ -261,12 +252,6 @@ fn resource(path: &'static str, routes: &[&Route]) -> Resource {
         })));
     }
     resource.default_service(web::to(move || async move { method_not_allowed(path) }))
-}
-
-fn json_config(limit: usize) -> web::JsonConfig {
-    web::JsonConfig::default()
-        .limit(limit)
-        .error_handler(limits::json_error)
 }
 
 /// The answer where nothing is.

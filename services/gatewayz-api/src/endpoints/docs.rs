@@ -105,7 +105,12 @@ fn command(route: &Route, port: u16) -> String {
 
 /// The path with an example for each parameter.
 fn example_path(route: &Route) -> String {
-    route.path.replace("{id}", "1").replace("{model}", EXAMPLE_MODEL)
+    let examples = [("{id}", "1"), ("{owner}", "owner"), ("{model}", EXAMPLE_MODEL)];
+    examples
+        .iter()
+        .fold(route.path.to_owned(), |path, (parameter, example)| {
+            path.replace(parameter, example)
+        })
 }
 
 /// A body of the schema's required members, each with its first example.

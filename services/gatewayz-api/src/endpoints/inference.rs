@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::error::PayloadError;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -20,15 +19,13 @@ use gatewayz_telemetry::RequestFields;
 use gatewayz_tracing::current_context;
 use serde_json::{Value, json};
 
-use crate::limits::{announced_length, leave_unread};
+use crate::limits::{BODY_TIMEOUT, announced_length, leave_unread};
 use crate::openai;
 use crate::settings::BODY_COPIES;
 use crate::state::State;
 
 /// The model of the built-in catalog, for documents.
 pub const EXAMPLE_MODEL: &str = "echo";
-/// A client that has not sent its body by then is turned away.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What one worker needs to answer calls.
 pub struct Inference {
@@ -162,11 +159,25 @@ pub async fn models(request: HttpRequest, inference: Data<Inference>) -> HttpRes
 }
 
 /// `GET /v1/models/{model}`.
-pub async fn model(request: HttpRequest, model: Path<String>, inference: Data<Inference>) -> HttpResponse {
-    match inference.admit(&request) {
+pub async fn model(request: HttpRequest, id: Path<String>, inference: Data<Inference>) -> HttpResponse {
+    model_of(&request, &id, &inference)
+}
+
+/// `GET /v1/models/{owner}/{model}`.
+pub async fn model_of_owner(
+    request: HttpRequest,
+    id: Path<(String, String)>,
+    inference: Data<Inference>,
+) -> HttpResponse {
+    let (owner, model) = id.into_inner();
+    model_of(&request, &format!("{owner}/{model}"), &inference)
+}
+
+fn model_of(request: &HttpRequest, id: &str, inference: &Inference) -> HttpResponse {
+    match inference.admit(request) {
         Ok((gateway, admitted)) => {
             name_caller(admitted.as_ref());
-            let answer = gateway.model(&model).unwrap_or_else(|error| error.answer());
+            let answer = gateway.model(id).unwrap_or_else(|error| error.answer());
             limited(respond(answer), admitted.as_ref())
         }
         Err(error) => turn_away(&error),

@@ -7,13 +7,14 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::rt::task::JoinHandle;
 use actix_web::rt::{spawn, time};
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use gatewayz_admin_auth::AdminIdentity;
 use gatewayz_logging::Levels;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::instrumentation::answer;
+use crate::json::Json;
 use crate::problem::Problem;
 use crate::settings;
 use crate::state::State;
@@ -74,9 +75,9 @@ pub async fn read(_admin: AdminIdentity, state: Data<State>) -> HttpResponse {
 pub async fn set(
     admin: AdminIdentity,
     state: Data<State>,
-    change: Json<Change>,
+    Json(change): Json<Change>,
 ) -> Result<HttpResponse, Problem> {
-    let Change { levels, ttl_seconds } = change.into_inner();
+    let Change { levels, ttl_seconds } = change;
     let levels = parsed(&levels).ok_or(Problem::new(
         StatusCode::BAD_REQUEST,
         "levels is a level (off, error, warn, info, debug, trace) or a list such as warn,gatewayz_api=debug.",

@@ -135,8 +135,11 @@ impl Signal {
     fn disabled_message(self) -> &'static str {
         match self {
             Self::Stdout => "There is no stdout.",
-            Self::Loki => "Nothing is pushed to Loki; set LOKI_ENABLED and LOKI_PUSH_URL.",
-            Self::Traces => "No span is exported; set TEMPO_OTLP_GRPC_ENDPOINT or TEMPO_OTLP_HTTP_ENDPOINT.",
+            Self::Loki => "Nothing is pushed to Loki; set LOKI_ENABLED=true and LOKI_PUSH_URL.",
+            Self::Traces => {
+                "No span is exported; set TEMPO_OTLP_GRPC_ENDPOINT or TEMPO_OTLP_HTTP_ENDPOINT, \
+                 and neither TEMPO_ENABLED=false nor OTEL_SDK_DISABLED=true."
+            }
         }
     }
 }

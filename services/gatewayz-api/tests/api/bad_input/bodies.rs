@@ -242,26 +242,30 @@ fn a_call_that_announces_too_long_a_body_is_refused_before_it_is_sent() {
 
 #[test]
 fn a_client_that_leaves_in_the_middle_of_its_body_has_left() {
-    let api = spawn(&[]);
+    let api = local();
+    let paths = ["/v1/chat/completions", "/api/instrumentation/log-level"];
     for framing in [
         "content-length: 100\r\n\r\n{",
         "transfer-encoding: chunked\r\n\r\n5\r\n{\"m",
     ] {
-        let mut client = api.client();
-        let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: test\r\n{framing}");
-        client.send(head.as_bytes()).unwrap();
-        drop(client);
+        for (method, path) in ["POST", "PUT"].iter().zip(paths) {
+            let mut client = api.client();
+            let head = format!(
+                "{method} {path} HTTP/1.1\r\nhost: test\r\nauthorization: Bearer {PUBLISHED_KEY}\r\n\
+                 content-type: application/json\r\n{framing}"
+            );
+            client.send(head.as_bytes()).unwrap();
+            drop(client);
+        }
     }
 
     let left = || {
         let lines = api.lines();
-        let left = lines
-            .iter()
-            .filter(|line| line["endpoint"] == "/v1/chat/completions");
+        let left = lines.iter().filter(|line| line["target"] == "gatewayz::request");
         let statuses: Vec<_> = left.map(|line| line["status_code"].clone()).collect();
-        (statuses.len() == 2).then_some(statuses)
+        (statuses.len() == 4).then_some(statuses)
     };
-    assert_eq!(wait_for(DEADLINE, left), Some(vec![499.into(), 499.into()]));
+    assert_eq!(wait_for(DEADLINE, left), Some(vec![499.into(); 4]));
 }
 
 #[test]
