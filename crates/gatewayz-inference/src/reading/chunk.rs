@@ -6,7 +6,6 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::{ProviderMessage, is_told};
 use crate::catalog::Operation;
@@ -18,19 +17,19 @@ const MAX_TOKENS: u64 = 1_000_000_000;
 /// The common part of a completion, one of its chunks, and an answer with embeddings.
 #[derive(Deserialize)]
 pub(super) struct Chunk<'a> {
-    #[serde(borrow, default, deserialize_with = "lenient")]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) id: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "lenient")]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) model: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
     /// Of an answer with embeddings.
     #[serde(borrow, default)]
     data: Option<Member<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "usage")]
     pub(super) usage: Option<Usage>,
     /// Text of a random length, against eavesdroppers who count bytes.
-    #[serde(borrow, default, deserialize_with = "lenient")]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) obfuscation: Option<Text<'a>>,
     #[serde(default)]
     error: Value,
@@ -86,34 +85,10 @@ impl Chunk<'_> {
 pub(super) struct Choice<'a> {
     #[serde(default)]
     pub(super) index: Option<u32>,
-    #[serde(borrow, default, deserialize_with = "lenient")]
+    #[serde(borrow, default, deserialize_with = "text")]
     pub(super) finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) delta: Option<Delta<'a>>,
-}
-
-/// Whatever stands under `usage`: some providers write counts as `7.0`.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct Usage(Value);
-
-impl Usage {
-    pub(super) fn tokens(self) -> Option<Tokens> {
-        let tokens = Tokens {
-            input: count(&self.0["prompt_tokens"])?,
-            cached: count(&self.0["prompt_tokens_details"]["cached_tokens"]).unwrap_or(0),
-            output: count(&self.0["completion_tokens"]).unwrap_or(0),
-        };
-        let largest = tokens.input.max(tokens.output).max(tokens.cached);
-        (largest <= MAX_TOKENS).then_some(tokens)
-    }
-}
-
-fn count(value: &Value) -> Option<u64> {
-    let whole = |number: &f64| number.fract() == 0.0 && (0.0..=MAX_TOKENS as f64).contains(number);
-    value
-        .as_u64()
-        .or_else(|| Some(value.as_f64().filter(whole)? as u64))
 }
 
 #[derive(Deserialize)]
@@ -121,12 +96,130 @@ fn count(value: &Value) -> Option<u64> {
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A text; `None` for anything else, which must not hide the rest of the answer.
-fn lenient<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?.get();
-    Ok(raw
-        .starts_with('"')
-        .then(|| serde_json::from_str(raw).ok())
-        .flatten())
+fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
+    Ok(match Loose::deserialize(deserializer)? {
+        Loose::Text(text) => Some(Text(text)),
+        Loose::Count(_) | Loose::Usage(_) | Loose::Other => None,
+    })
+}
+
+/// A report; `None` for anything else.
+fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Usage>, D::Error> {
+    Ok(match Loose::deserialize(deserializer)? {
+        Loose::Usage(usage) => Some(usage),
+        Loose::Text(_) | Loose::Count(_) | Loose::Other => None,
+    })
+}
+
+/// The counts of a report, or of its details.
+#[derive(Default)]
+pub(super) struct Usage {
+    input: Option<u64>,
+    cached: Option<u64>,
+    output: Option<u64>,
+}
+
+impl Usage {
+    pub(super) fn tokens(self) -> Option<Tokens> {
+        let tokens = Tokens {
+            input: self.input?,
+            cached: self.cached.unwrap_or(0),
+            output: self.output.unwrap_or(0),
+        };
+        let largest = tokens.input.max(tokens.output).max(tokens.cached);
+        (largest <= MAX_TOKENS).then_some(tokens)
+    }
+}
+
+/// Whatever a provider writes, read without a tree of it, which would be a tenth of a call.
+enum Loose<'a> {
+    Text(Cow<'a, str>),
+    /// Some providers write counts as `7.0`.
+    Count(u64),
+    /// An object, by what it says of tokens.
+    Usage(Usage),
+    Other,
+}
+
+impl Loose<'_> {
+    fn count(self) -> Option<u64> {
+        match self {
+            Self::Count(count) => Some(count),
+            Self::Text(_) | Self::Usage(_) | Self::Other => None,
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LooseVisitor;
+        impl<'de> Visitor<'de> for LooseVisitor {
+            type Value = Loose<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Loose<'de>, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Loose<'de>, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Loose<'de>, E> {
+                Ok(Loose::Count(number))
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Loose<'de>, E> {
+                Ok(Loose::Other)
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Loose<'de>, E> {
+                let is_count = number.fract() == 0.0 && (0.0..=MAX_TOKENS as f64).contains(&number);
+                Ok(if is_count {
+                    Loose::Count(number as u64)
+                } else {
+                    Loose::Other
+                })
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
+                Ok(Loose::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Loose<'de>, E> {
+                Ok(Loose::Text(Cow::Owned(text.to_owned())))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose<'de>, A::Error> {
+                let mut usage = Usage::default();
+                while let Some(Text(key)) = map.next_key::<Text<'_>>()? {
+                    match &*key {
+                        "prompt_tokens" => usage.input = map.next_value::<Loose<'_>>()?.count(),
+                        "completion_tokens" => usage.output = map.next_value::<Loose<'_>>()?.count(),
+                        "cached_tokens" => usage.cached = map.next_value::<Loose<'_>>()?.count(),
+                        "prompt_tokens_details" => {
+                            if let Loose::Usage(details) = map.next_value()? {
+                                usage.cached = details.cached;
+                            }
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(Loose::Usage(usage))
+            }
+        }
+        deserializer.deserialize_any(LooseVisitor)
+    }
 }
 
 /// What a delta brings: all its members but `role`.

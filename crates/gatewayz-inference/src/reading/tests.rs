@@ -103,6 +103,29 @@ fn an_error_in_the_stream_is_seen() {
 }
 
 #[test]
+fn cached_tokens_are_found_in_the_details_and_beside_them() {
+    for (usage, cached) in [
+        (
+            r#"{"prompt_tokens":9,"prompt_tokens_details":{"cached_tokens":4}}"#,
+            4,
+        ),
+        (r#"{"prompt_tokens":9,"cached_tokens":4}"#, 4),
+        (
+            r#"{"prompt_tokens":9,"prompt_tokens_details":[4],"cached_tokens":"4"}"#,
+            0,
+        ),
+    ] {
+        let (reading, seen) = read(&[&format!(r#"{{"choices":[],"usage":{usage}}}"#)]);
+        assert_eq!(seen, [Seen::UsageOnly]);
+        assert_eq!(
+            reading.tokens.map(|tokens| tokens.cached),
+            Some(cached),
+            "{usage}"
+        );
+    }
+}
+
+#[test]
 fn an_error_at_the_top_is_seen_where_nothing_is_answered() {
     let error =
         r#"{"object":"error","message":"no such LoRA","type":"NotFoundError","param":null,"code":404}"#;
@@ -204,7 +227,6 @@ fn an_object_without_what_was_asked_for_is_no_answer() {
         r#"{"detail":"model is loading"}"#,
         r#"{"object":"list","data":[]}"#,
         r#"{"choices":[]}"#,
-        r#"{"object":"error","message":"boom","code":500}"#,
     ] {
         for operation in [Operation::Chat, Operation::Embeddings] {
             assert_eq!(
