@@ -77,6 +77,8 @@ enum Measurement {
     Instructions,
     /// The same with 500 routes and with 10,000 series.
     Growth,
+    /// User-space instructions of a call of /v1/chat/completions, of a plain proxy's.
+    Calls,
     /// CPU time per request and throughput, on two cores, and with Loki push.
     Cpu,
     /// CPU time per request with two workers.
@@ -160,7 +162,8 @@ pub(crate) fn bench(root: &Path, options: &Options) -> Result<bool> {
 }
 
 /// Holds the instructions of a request against bare, counted in the same run: of the service, which is built, and of the
-/// middleware alone, without and with a span and an event in the handler.
+/// middleware alone, without and with a span and an event in the handler. The same for a call of a model, against a
+/// plain proxy.
 ///
 /// # Errors
 /// When a peer cannot be built, or a run fails.
@@ -174,7 +177,12 @@ pub(crate) fn instruction_gate(root: &Path, target: &Path) -> Result<bool> {
     };
     Peer::Bare.build(root, target)?;
     Peer::Lean.build(root, target)?;
-    Ok(bench.run(&[Measurement::Instructions])?.passed())
+    for package in inference::PACKAGES {
+        build_package(package, root, target)?;
+    }
+    Ok(bench
+        .run(&[Measurement::Instructions, Measurement::Calls])?
+        .passed())
 }
 
 impl Bench<'_> {
@@ -219,7 +227,7 @@ impl Measurement {
 
     /// Whether it measures time, which an unoptimised load would be too slow for.
     fn is_timed(self) -> bool {
-        !matches!(self, Self::Instructions | Self::Growth)
+        !matches!(self, Self::Instructions | Self::Growth | Self::Calls)
     }
 
     /// The peers it needs.
@@ -228,7 +236,7 @@ impl Measurement {
             Self::Instructions | Self::Cpu | Self::Workers | Self::Idle => bench.peers.clone(),
             Self::Growth | Self::Scrape => vec![Peer::Bare, Peer::Lean],
             Self::Latency | Self::Endurance => vec![Peer::Bare, Peer::Service],
-            Self::Faults | Self::Inference => vec![Peer::Service],
+            Self::Calls | Self::Faults | Self::Inference => vec![Peer::Service],
             Self::Delivery => Vec::new(),
         }
     }
@@ -237,7 +245,7 @@ impl Measurement {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Delivery => &[delivery::PACKAGE],
-            Self::Inference => &[inference::FLOOR, inference::PROVIDER],
+            Self::Calls | Self::Inference => &inference::PACKAGES,
             Self::Instructions
             | Self::Growth
             | Self::Cpu
@@ -254,6 +262,7 @@ impl Measurement {
         match self {
             Self::Instructions => instructions::measure(bench),
             Self::Growth => growth::measure(bench),
+            Self::Calls => inference::count(bench),
             Self::Cpu => processor::pinned(bench),
             Self::Workers => processor::two_workers(bench),
             Self::Latency => latency::measure(bench),

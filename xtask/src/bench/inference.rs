@@ -17,16 +17,19 @@ use anyhow::Result;
 use super::Bench;
 use super::cores::Cores;
 use super::report::Reading;
-pub(crate) use proxy::{FLOOR, PROVIDER};
+pub(crate) use counts::measure as count;
+use proxy::{FLOOR, PROVIDER};
+
+/// What the measurements need of the peers' workspace.
+pub(crate) const PACKAGES: [&str; 2] = [FLOOR, PROVIDER];
 
 /// Measures the gateway and the floor in turns.
 ///
 /// # Errors
 /// When the machine has one core or a run fails.
 pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
-    let mut reading = counts::measure(bench)?;
     let cores = Cores::take()?;
-    reading.join(cost::measure(bench, &cores)?);
+    let mut reading = cost::measure(bench, &cores)?;
     reading.join(latency::measure(bench)?);
     reading.join(streams::measure(bench, &cores)?);
     Ok(reading)

@@ -249,12 +249,14 @@ figures! {
             "call_json_instructions",
             "instructions of a JSON call, of a plain proxy's",
             Times,
-        );
+        )
+        .must_at_most(1.2);
         CALL_STREAM_INSTRUCTIONS = counted(
             "call_stream_instructions",
             "instructions of a stream, of a plain proxy's",
             Times,
-        );
+        )
+        .must_at_most(1.2);
     }
 }
 

@@ -1,5 +1,5 @@
-//! User-space instructions of a call, which repeat where CPU time does not. They say where time goes; the limit is one
-//! of CPU time, which has the system calls in it that both proxies make.
+//! User-space instructions of a call, which repeat where CPU time does not: one more parse of the body is seen, which
+//! the limit of CPU time, with the system calls that both proxies make, would let through.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const WARM_UP: u64 = 200;
 ///
 /// # Errors
 /// When valgrind is missing or a run fails.
-pub(super) fn measure(bench: &Bench<'_>) -> Result<Reading> {
+pub(crate) fn measure(bench: &Bench<'_>) -> Result<Reading> {
     require_valgrind()?;
     let (few, many) = match bench.scale {
         Scale::Quick => (200, 1_200),

@@ -12,8 +12,8 @@ use super::super::peers::Peer;
 use super::super::receivers::Receivers;
 use super::super::server::Server;
 
-pub(crate) const FLOOR: &str = "inference-floor";
-pub(crate) const PROVIDER: &str = "mock-provider";
+pub(super) const FLOOR: &str = "inference-floor";
+pub(super) const PROVIDER: &str = "mock-provider";
 /// The model that is asked for, here and there.
 pub(super) const MODEL: &str = "mock-1";
 
