@@ -1,15 +1,19 @@
 //! What the gateway reads of an answer while the bytes pass: usage, finish reason, model, first output, errors.
 
 mod chunk;
+mod loose;
 mod shape;
 
 use serde_json::Value;
 
 use crate::catalog::Operation;
 use crate::pricing::Tokens;
-use chunk::{Chunk, Text, Unreadable, Usage};
+use chunk::{Chunk, Unreadable};
+use loose::{Text, Usage};
 use shape::Shape;
 
+/// Longest error that is read.
+pub(crate) const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// Longest id and model that are kept, in characters.
 const MAX_NAME_CHARS: usize = 256;
 /// Choices whose end is waited for; `n` is at most 128.
@@ -113,12 +117,12 @@ impl Reading {
         if data.trim_ascii().starts_with(DONE) {
             return Seen::Done;
         }
-        let mut chunk = match Chunk::read(data) {
+        let chunk = match Chunk::read(data) {
             Ok(chunk) => chunk,
             Err(Unreadable::Unusual) => return Seen::Part,
             Err(Unreadable::Garbage) => return Seen::Garbage,
         };
-        if let Some(error) = chunk.take_error(data) {
+        if let Some(error) = chunk.error(data) {
             return Seen::Error(error);
         }
         self.shape.learn(data, &chunk);
@@ -134,12 +138,12 @@ impl Reading {
 
     /// Takes an answer in one piece; `None` when it is no JSON object, or has nothing in it that was asked for.
     pub(crate) fn whole(&mut self, operation: Operation, body: &[u8]) -> Option<Result<(), ProviderMessage>> {
-        let mut chunk = match Chunk::read(body) {
+        let chunk = match Chunk::read(body) {
             Ok(chunk) => chunk,
             Err(Unreadable::Unusual) => return Some(Ok(())),
             Err(Unreadable::Garbage) => return None,
         };
-        if let Some(error) = chunk.take_error(body) {
+        if let Some(error) = chunk.error(body) {
             return Some(Err(error));
         }
         if !chunk.answers(operation) {

@@ -18,7 +18,7 @@ use crate::failure::{Failure, Limit, Verdict};
 use crate::metrics::nanos;
 use crate::outcome::PANIC;
 use crate::provider::{Incoming, IncomingBody, Outgoing};
-use crate::reading::{ProviderMessage, Reading};
+use crate::reading::{MAX_ERROR_BYTES, ProviderMessage, Reading};
 use crate::request::Request;
 use crate::room::Taken;
 use crate::routing::Candidate;
@@ -28,7 +28,6 @@ use crate::stream::Opened;
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 /// Headers of the gateway's own on each request, so that their map is made once and large enough.
 const OWN_HEADERS: usize = 10;
-const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// What a connection's time limit may be late by.
 const CONNECT_GRACE: Duration = Duration::from_millis(200);
 /// Age at which an attempt without an answer speaks against its provider, although the client left first.

@@ -1,38 +1,35 @@
 //! Chat chunks, completions and embeddings as JSON: the members that the gateway reads.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{ProviderMessage, is_told};
+use super::loose::{self, Text, Usage};
+use super::{MAX_CHOICES, MAX_ERROR_BYTES, ProviderMessage, is_told};
 use crate::catalog::Operation;
-use crate::pricing::Tokens;
-
-/// More tokens than this in one call are not believed.
-const MAX_TOKENS: u64 = 1_000_000_000;
 
 /// The common part of a completion, one of its chunks, and an answer with embeddings.
 #[derive(Deserialize)]
 pub(super) struct Chunk<'a> {
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "loose::text")]
     pub(super) id: Option<Text<'a>>,
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "loose::text")]
     pub(super) model: Option<Text<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "choices")]
     pub(super) choices: Option<Vec<Choice<'a>>>,
     /// Of an answer with embeddings.
     #[serde(borrow, default)]
     data: Option<Member<'a>>,
-    #[serde(default, deserialize_with = "usage")]
+    #[serde(default, deserialize_with = "loose::usage")]
     pub(super) usage: Option<Usage>,
     /// Text of a random length, against eavesdroppers who count bytes.
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "loose::text")]
     pub(super) obfuscation: Option<Text<'a>>,
-    #[serde(default)]
-    error: Value,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 pub(super) enum Unreadable {
@@ -60,15 +57,19 @@ impl<'a> Chunk<'a> {
 
 impl Chunk<'_> {
     /// What it says of an error. `text` is what it was read from.
-    pub(super) fn take_error(&mut self, text: &[u8]) -> Option<ProviderMessage> {
-        let error = std::mem::take(&mut self.error);
-        if is_told(&error) {
-            return Some(ProviderMessage::of(&error));
+    pub(super) fn error(&self, text: &[u8]) -> Option<ProviderMessage> {
+        if let Some(error) = self.error {
+            let Some(error) = tree(error.get().as_bytes()) else {
+                return Some(ProviderMessage::default());
+            };
+            if is_told(&error) {
+                return Some(ProviderMessage::of(&error));
+            }
         }
         if self.choices.is_some() || self.data.is_some() || self.usage.is_some() {
             return None;
         }
-        let whole: Value = serde_json::from_slice(text).ok()?;
+        let whole = tree(text)?;
         (whole["object"] == "error").then(|| ProviderMessage::of(&whole))
     }
 
@@ -81,145 +82,50 @@ impl Chunk<'_> {
     }
 }
 
+/// What an error says; `None` for one too long to be made a tree of, which takes many times its bytes.
+fn tree(text: &[u8]) -> Option<Value> {
+    let text = Some(text).filter(|text| text.len() <= MAX_ERROR_BYTES)?;
+    serde_json::from_slice(text).ok()
+}
+
 #[derive(Deserialize)]
 pub(super) struct Choice<'a> {
     #[serde(default)]
     pub(super) index: Option<u32>,
-    #[serde(borrow, default, deserialize_with = "text")]
+    #[serde(borrow, default, deserialize_with = "loose::text")]
     pub(super) finish_reason: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(super) delta: Option<Delta<'a>>,
 }
 
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+/// As many choices as there can be; the rest is passed over, since three bytes of an answer would be twenty times as
+/// many of ours.
+fn choices<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Choice<'a>>>, D::Error> {
+    struct ChoicesVisitor;
+    impl<'de> Visitor<'de> for ChoicesVisitor {
+        type Value = Option<Vec<Choice<'de>>>;
 
-/// A text; `None` for anything else, which must not hide the rest of the answer.
-fn text<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
-    Ok(match Loose::deserialize(deserializer)? {
-        Loose::Text(text) => Some(Text(text)),
-        Loose::Count(_) | Loose::Usage(_) | Loose::Other => None,
-    })
-}
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a list")
+        }
 
-/// A report; `None` for anything else.
-fn usage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Usage>, D::Error> {
-    Ok(match Loose::deserialize(deserializer)? {
-        Loose::Usage(usage) => Some(usage),
-        Loose::Text(_) | Loose::Count(_) | Loose::Other => None,
-    })
-}
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
 
-/// The counts of a report, or of its details.
-#[derive(Default)]
-pub(super) struct Usage {
-    input: Option<u64>,
-    cached: Option<u64>,
-    output: Option<u64>,
-}
-
-impl Usage {
-    pub(super) fn tokens(self) -> Option<Tokens> {
-        let tokens = Tokens {
-            input: self.input?,
-            cached: self.cached.unwrap_or(0),
-            output: self.output.unwrap_or(0),
-        };
-        let largest = tokens.input.max(tokens.output).max(tokens.cached);
-        (largest <= MAX_TOKENS).then_some(tokens)
-    }
-}
-
-/// Whatever a provider writes, read without a tree of it, which would be a tenth of a call.
-enum Loose<'a> {
-    Text(Cow<'a, str>),
-    /// Some providers write counts as `7.0`.
-    Count(u64),
-    /// An object, by what it says of tokens.
-    Usage(Usage),
-    Other,
-}
-
-impl Loose<'_> {
-    fn count(self) -> Option<u64> {
-        match self {
-            Self::Count(count) => Some(count),
-            Self::Text(_) | Self::Usage(_) | Self::Other => None,
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut choices = Vec::new();
+            while choices.len() < MAX_CHOICES as usize {
+                let Some(choice) = seq.next_element()? else {
+                    return Ok(Some(choices));
+                };
+                choices.push(choice);
+            }
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(Some(choices))
         }
     }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Loose<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct LooseVisitor;
-        impl<'de> Visitor<'de> for LooseVisitor {
-            type Value = Loose<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a value")
-            }
-
-            fn visit_unit<E>(self) -> Result<Loose<'de>, E> {
-                Ok(Loose::Other)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Loose<'de>, E> {
-                Ok(Loose::Other)
-            }
-
-            fn visit_u64<E>(self, number: u64) -> Result<Loose<'de>, E> {
-                Ok(Loose::Count(number))
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Loose<'de>, E> {
-                Ok(Loose::Other)
-            }
-
-            fn visit_f64<E>(self, number: f64) -> Result<Loose<'de>, E> {
-                let is_count = number.fract() == 0.0 && (0.0..=MAX_TOKENS as f64).contains(&number);
-                Ok(if is_count {
-                    Loose::Count(number as u64)
-                } else {
-                    Loose::Other
-                })
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Loose<'de>, E> {
-                Ok(Loose::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Loose<'de>, E> {
-                Ok(Loose::Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose<'de>, A::Error> {
-                while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Loose::Other)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose<'de>, A::Error> {
-                let mut usage = Usage::default();
-                while let Some(Text(key)) = map.next_key::<Text<'_>>()? {
-                    match &*key {
-                        "prompt_tokens" => usage.input = map.next_value::<Loose<'_>>()?.count(),
-                        "completion_tokens" => usage.output = map.next_value::<Loose<'_>>()?.count(),
-                        "cached_tokens" => usage.cached = map.next_value::<Loose<'_>>()?.count(),
-                        "prompt_tokens_details" => {
-                            if let Loose::Usage(details) = map.next_value()? {
-                                usage.cached = details.cached;
-                            }
-                        }
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
-                }
-                Ok(Loose::Usage(usage))
-            }
-        }
-        deserializer.deserialize_any(LooseVisitor)
-    }
+    deserializer.deserialize_any(ChoicesVisitor)
 }
 
 /// What a delta brings: all its members but `role`.

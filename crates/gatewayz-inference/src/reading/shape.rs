@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::chunk::{Chunk, Text};
+use super::chunk::Chunk;
+use super::loose::Text;
 
 /// Longer events are not remembered.
 const MAX_EVENT_BYTES: usize = 2048;

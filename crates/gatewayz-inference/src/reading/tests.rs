@@ -111,6 +111,10 @@ fn cached_tokens_are_found_in_the_details_and_beside_them() {
         ),
         (r#"{"prompt_tokens":9,"cached_tokens":4}"#, 4),
         (
+            r#"{"prompt_tokens":9,"cached_tokens":4,"prompt_tokens_details":{"audio_tokens":0}}"#,
+            4,
+        ),
+        (
             r#"{"prompt_tokens":9,"prompt_tokens_details":[4],"cached_tokens":"4"}"#,
             0,
         ),
@@ -143,6 +147,34 @@ fn an_error_at_the_top_is_seen_where_nothing_is_answered() {
     );
     let answer = r#"{"object":"error","choices":[{"index":0,"delta":{"content":"x"}}]}"#;
     assert_eq!(read(&[answer]).1, [Seen::Part]);
+}
+
+#[test]
+fn choices_are_read_as_far_as_there_can_be_any() {
+    let ended = r#"{"finish_reason":"stop"},"#.repeat(128);
+    let beyond = r#"{"index":"none"},{"finish_reason":"content_filter"}"#;
+
+    let (reading, seen) = read(&[&format!(r#"{{"choices":[{ended}{beyond}]}}"#)]);
+
+    assert_eq!(seen, [Seen::Part]);
+    assert!(reading.is_worth_keeping());
+    assert_eq!(
+        read(&[r#"{"choices":null,"usage":{"prompt_tokens":1}}"#]).1,
+        [Seen::UsageOnly]
+    );
+}
+
+#[test]
+fn an_error_that_is_too_long_is_seen_but_not_read() {
+    let long = "x".repeat(MAX_ERROR_BYTES);
+    let under = format!(r#"{{"error":{{"message":"{long}"}}}}"#);
+    let at_the_top = format!(r#"{{"object":"error","message":"{long}"}}"#);
+
+    let whole = |body: &str| Reading::default().whole(Operation::Chat, body.as_bytes());
+
+    assert_eq!(whole(&under), Some(Err(ProviderMessage::default())));
+    assert_eq!(read(&[&under]).1, [Seen::Error(ProviderMessage::default())]);
+    assert_eq!(whole(&at_the_top), None);
 }
 
 #[test]
