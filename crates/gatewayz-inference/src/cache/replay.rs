@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 
 pub(super) const DONE: &[u8] = b"data: [DONE]\n\n";
 
+/// Longest answer as events: what stands beside the choices is in each of them.
+const MAX_EVENTS_BYTES: usize = 8 * 1024 * 1024;
+
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 #[derive(Deserialize)]
@@ -22,11 +25,14 @@ struct Choice<'a> {
     logprobs: Option<&'a RawValue>,
 }
 
-/// The events; `None` when the answer is no completion.
+/// The events; `None` when the answer is no completion, or would be too long so.
 pub(super) fn events(body: &[u8], usage_asked: bool) -> Option<Bytes> {
     let completion: Members<'_> = serde_json::from_slice(body).ok()?;
     let choices: Vec<Choice<'_>> = serde_json::from_str(completion.get("choices")?.get()).ok()?;
     let head = head(&completion);
+    if (2 * choices.len() + 1).saturating_mul(head.len()) > MAX_EVENTS_BYTES {
+        return None;
+    }
     let usage = if usage_asked { r#","usage":null"# } else { "" };
     let mut out = String::with_capacity(body.len() * 2);
     let mut event = |choice: &str| {
@@ -128,6 +134,18 @@ mod tests {
             values.push(serde_json::from_slice(&data).unwrap());
         }
         panic!("no end");
+    }
+
+    #[test]
+    fn an_answer_that_would_be_much_longer_as_a_stream_is_not_replayed() {
+        let choices = [r#"{"message":{}}"#; 1_000].join(",");
+        let answer = |padding: usize| {
+            let padding = "x".repeat(padding);
+            format!(r#"{{"padding":"{padding}","choices":[{choices}]}}"#)
+        };
+
+        assert!(events(answer(10).as_bytes(), false).is_some());
+        assert_eq!(events(answer(10_000).as_bytes(), false), None);
     }
 
     #[test]
