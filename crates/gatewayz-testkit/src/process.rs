@@ -146,10 +146,22 @@ impl Service {
     /// # Errors
     /// When the process has ended.
     pub fn memory_bytes(&self) -> Result<u64, ProcessError> {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that was resident at any time, in bytes.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn peak_memory_bytes(&self) -> Result<u64, ProcessError> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> Result<u64, ProcessError> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let kibibytes = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"))
+            .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))
             .and_then(|number| number.parse::<u64>().ok());
         // An ended process that was not waited for has a status without memory.
         let kibibytes = kibibytes.ok_or(std::io::Error::from(std::io::ErrorKind::NotFound))?;

@@ -8,6 +8,7 @@ use gatewayz_testkit::otlp::{Receiver, SpanKind};
 use gatewayz_testkit::process::Signal;
 use gatewayz_testkit::provider::{FaultyProvider, Script};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::harness::{Api, DEADLINE, hashed, spawn, spawn_in, wait_for};
 use crate::inference_metrics::ANSWER;
@@ -304,8 +305,25 @@ fn outside_of_local_nothing_is_open_and_nothing_is_served_without_a_catalog() {
 }
 
 #[test]
-fn a_call_without_a_file_for_its_connection_says_nothing_of_the_provider() {
-    let provider = FaultyProvider::always(Script::json(200, ANSWER));
+fn a_long_answer_is_in_memory_once() {
+    const LENGTH: usize = 40 << 20;
+    let text = "x".repeat(LENGTH);
+    let answer = ANSWER.replace("\"hi\"", &format!("\"{text}\""));
+    let provider = FaultyProvider::always(Script::json(200, &answer));
+    let (api, _directory) = spawn_before(&provider);
+    let before = api.service.peak_memory_bytes().unwrap();
+
+    let got = post(&api, "/v1/chat/completions", &[], &chat("team/first", "x"));
+
+    assert_eq!((got.status, got.body.len()), (200, answer.len()));
+    assert_eq!(got.body, answer.as_bytes());
+    let grown = api.service.peak_memory_bytes().unwrap() - before;
+    assert!(grown < (LENGTH + LENGTH / 2) as u64, "{grown} bytes for {LENGTH}");
+}
+
+/// A service whose model is served by this provider.
+#[track_caller]
+fn spawn_before(provider: &FaultyProvider) -> (Api, TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let catalog = CATALOG.replace(
         "\"echo\"\n\n",
@@ -313,6 +331,13 @@ fn a_call_without_a_file_for_its_connection_says_nothing_of_the_provider() {
     );
     std::fs::write(directory.path().join("catalog.toml"), catalog).unwrap();
     let api = spawn_in(directory.path(), &[("CATALOG_FILE", "catalog.toml")]);
+    (api, directory)
+}
+
+#[test]
+fn a_call_without_a_file_for_its_connection_says_nothing_of_the_provider() {
+    let provider = FaultyProvider::always(Script::json(200, ANSWER));
+    let (api, _directory) = spawn_before(&provider);
     let mut client = api.client();
     let call = |client: &mut Client| {
         let headers = [("content-type", "application/json")];
