@@ -12,6 +12,8 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 pub(crate) const MAX_KEY_BYTES: usize = 512;
 const MIN_KEY_CHARACTERS: usize = 16;
 const MAX_ID_CHARACTERS: usize = 64;
+/// A presented token is compared with each of them.
+const MAX_HASHES: usize = 64;
 const MIN_DISTINCT_CHARACTERS: usize = 5;
 
 /// SHA-256 of keys that anyone can read in public documents.
@@ -102,6 +104,12 @@ pub enum KeyError {
         /// Which of the hash entries.
         position: usize,
     },
+    /// More than 64 hash entries.
+    #[error("read admin key hash {position}: there may be 64 of them")]
+    TooMany {
+        /// Which of the hash entries.
+        position: usize,
+    },
     /// An id that stands for two different keys.
     #[error("read admin key hash {position}: its id is already taken by another key")]
     DuplicateId {
@@ -117,8 +125,8 @@ pub enum KeyError {
 #[derive(Clone)]
 pub struct AdminKeys {
     keys: Vec<AdminKey>,
-    disabled: Option<DisabledReason>,
-    published: bool,
+    published: Published,
+    holds_published: bool,
 }
 
 #[derive(Clone)]
@@ -128,34 +136,64 @@ struct AdminKey {
 }
 
 impl AdminKeys {
-    /// Hashes `plain` at once and wipes it; reads `hashes` as `id:hex,id:hex` or `hex,hex`.
+    /// No key yet. That is no error but [`AdminKeys::disabled`], also when nothing but white space is added.
+    pub fn none(published: Published) -> Self {
+        Self {
+            keys: Vec::new(),
+            published,
+            holds_published: false,
+        }
+    }
+
+    /// The keys of [`AdminKeys::add_hashes`] and [`AdminKeys::add_plain`].
     ///
-    /// One `plain` value holds one key, or several, one a line (a key file during rotation). White space
-    /// around keys and entries does not count and empty ones are skipped: nothing left means not
-    /// configured, which is no error but [`AdminKeys::disabled`]. A key without an id is known by the
-    /// first 8 hex digits of its hash. A key given twice counts once and keeps the id of `hashes`.
+    /// # Errors
+    /// The first key or entry that cannot be used.
     pub fn new(
         plain: impl IntoIterator<Item = SecretString>,
         hashes: &str,
         published: Published,
     ) -> Result<Self, KeyError> {
-        let mut keys: Vec<AdminKey> = Vec::new();
+        let mut keys = Self::none(published);
+        keys.add_hashes(hashes)?;
+        keys.add_plain(plain)?;
+        Ok(keys)
+    }
 
+    /// Takes `id:hex,id:hex` or `hex,hex`, also one a line; white space around entries does not count and empty ones
+    /// are skipped. A key without an id is known by the first 8 hex digits of its hash. One that is there already
+    /// counts once and keeps its id.
+    ///
+    /// # Errors
+    /// The first entry that cannot be used; those before it are taken.
+    pub fn add_hashes(&mut self, hashes: &str) -> Result<(), KeyError> {
         let entries = hashes
             .split([',', '\n'])
             .map(str::trim)
             .filter(|entry| !entry.is_empty());
-        for (index, entry) in entries.enumerate() {
-            let key = read_entry(entry, index + 1)?;
-            if keys.iter().any(|known| known.hash == key.hash) {
+        for (position, entry) in (1..).zip(entries) {
+            if position > MAX_HASHES {
+                return Err(KeyError::TooMany { position });
+            }
+            let key = read_entry(entry, position)?;
+            if self.holds(&key.hash) {
                 continue;
             }
-            if keys.iter().any(|known| known.id == key.id) {
-                return Err(KeyError::DuplicateId { position: index + 1 });
+            if self.keys.iter().any(|known| known.id == key.id) {
+                return Err(KeyError::DuplicateId { position });
             }
-            keys.push(key);
+            self.push(key);
         }
+        Ok(())
+    }
 
+    /// Hashes `plain` at once and wipes it. One value holds one key, or several, one a line (a key file during
+    /// rotation); white space around keys does not count and empty ones are skipped. A key that is there already counts
+    /// once.
+    ///
+    /// # Errors
+    /// The first key that cannot be used; those before it are taken.
+    pub fn add_plain(&mut self, plain: impl IntoIterator<Item = SecretString>) -> Result<(), KeyError> {
         let mut position = 0;
         for secret in plain {
             for key in secret
@@ -167,40 +205,40 @@ impl AdminKeys {
                 position += 1;
                 check_strength(key, position)?;
                 let hash: [u8; 32] = Sha256::digest(key).into();
-                if !keys.iter().any(|known| known.hash == hash) {
-                    keys.push(AdminKey {
+                if !self.holds(&hash) {
+                    self.push(AdminKey {
                         id: short_id(&hash),
                         hash,
                     });
                 }
             }
         }
+        Ok(())
+    }
 
-        let holds_published = keys
-            .iter()
-            .any(|key| PUBLISHED_HASHES.contains(&hex(&key.hash).as_str()));
-        let disabled = if keys.is_empty() {
-            Some(DisabledReason::NotConfigured)
-        } else if holds_published && published == Published::Refused {
-            Some(DisabledReason::PublishedKey)
-        } else {
-            None
-        };
-        Ok(Self {
-            keys,
-            disabled,
-            published: holds_published,
-        })
+    fn push(&mut self, key: AdminKey) {
+        self.holds_published |= PUBLISHED_HASHES.contains(&hex(&key.hash).as_str());
+        self.keys.push(key);
+    }
+
+    fn holds(&self, hash: &[u8; 32]) -> bool {
+        self.keys.iter().any(|known| known.hash == *hash)
     }
 
     /// Why no key opens anything; `None` when the keys work. Worth one ERROR line at start.
     pub fn disabled(&self) -> Option<DisabledReason> {
-        self.disabled
+        if self.keys.is_empty() {
+            Some(DisabledReason::NotConfigured)
+        } else if self.published == Published::Refused && self.holds_published {
+            Some(DisabledReason::PublishedKey)
+        } else {
+            None
+        }
     }
 
     /// Whether one of the keys is public. Worth one WARN line at start where that is accepted.
     pub fn holds_published_key(&self) -> bool {
-        self.published
+        self.holds_published
     }
 
     /// The ids of all keys, as they stand in audit events.
@@ -213,7 +251,7 @@ impl AdminKeys {
     /// The token is hashed and compared with every key, without an early exit: the time taken tells
     /// neither which key nor how much of one matches. More than 512 bytes are refused without hashing.
     pub fn verify(&self, token: &[u8]) -> Option<&Arc<str>> {
-        if token.len() > MAX_KEY_BYTES || self.disabled.is_some() {
+        if token.len() > MAX_KEY_BYTES || self.disabled().is_some() {
             return None;
         }
 
@@ -239,7 +277,7 @@ impl fmt::Debug for AdminKeys {
         formatter
             .debug_struct("AdminKeys")
             .field("ids", &self.ids().collect::<Vec<_>>())
-            .field("disabled", &self.disabled)
+            .field("disabled", &self.disabled())
             .finish_non_exhaustive()
     }
 }

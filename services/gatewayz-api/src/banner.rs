@@ -9,7 +9,6 @@ use gatewayz_telemetry::ShutdownReport;
 
 use crate::settings::{Environment, Settings};
 use crate::state::VERSION;
-use crate::wiring::admin_keys;
 
 /// Tells version, environment, where each signal goes, what is open, and what to try.
 ///
@@ -36,8 +35,7 @@ pub fn greeting(settings: &Settings, address: SocketAddr) -> io::Result<()> {
         "open"
     };
     let is_local = service.environment == Environment::Local;
-    // Keys that cannot be used have ended the start before.
-    let disabled = admin_keys(settings).ok().and_then(|keys| keys.disabled());
+    let disabled = settings.admin.keys.disabled();
     let admin = match disabled {
         Some(DisabledReason::NotConfigured) => "closed: no ADMIN_API_KEY",
         Some(DisabledReason::PublishedKey) => "closed: its key is public, generate a new one",

@@ -10,7 +10,7 @@ use gatewayz_inference::LoadError;
 
 use crate::settings::{self, SCHEMA, Settings};
 use crate::state::State;
-use crate::wiring::{self, WiringError};
+use crate::wiring;
 
 /// Why nothing was taken over. No message holds a value.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +18,6 @@ enum ReloadError {
     /// What the start would not take either.
     #[error("{}", in_one_line(.0))]
     Settings(Mistakes),
-    /// The admin keys clash.
-    #[error(transparent)]
-    AdminKeys(WiringError),
     /// It would close the admin endpoints to the keys that work now.
     #[error("one of ADMIN_API_KEY, ADMIN_API_KEY_FILE and ADMIN_API_KEYS_SHA256 is a published key")]
     PublishedKey,
@@ -50,7 +47,7 @@ fn reload(state: &State, guard: &Guard) {
 
 fn take_over(state: &State, guard: &Guard, values: &Values) -> Result<(), ReloadError> {
     let settings = Settings::from_values(values).map_err(ReloadError::Settings)?;
-    let admin_keys = wiring::admin_keys(&settings).map_err(ReloadError::AdminKeys)?;
+    let admin_keys = &settings.admin.keys;
     if admin_keys.disabled() == Some(DisabledReason::PublishedKey) {
         return Err(ReloadError::PublishedKey);
     }
@@ -64,12 +61,11 @@ fn take_over(state: &State, guard: &Guard, values: &Values) -> Result<(), Reload
         (Some(_), None) | (None, Some(_)) => true,
         (None, None) => false,
     };
-    wiring::tell_standing(&admin_keys);
+    wiring::tell_standing(admin_keys);
     if state.gateway.is_some() {
         wiring::tell_openness(inference);
     }
-    let admin_key_count = admin_keys.ids().count();
-    guard.replace_keys(admin_keys);
+    guard.replace_keys(admin_keys.clone());
     state.settings.inference.api_keys.replace(&inference.api_keys);
     state
         .metrics_token
@@ -84,7 +80,7 @@ fn take_over(state: &State, guard: &Guard, values: &Values) -> Result<(), Reload
         tracing::warn!("Changed, and used at the next start only: {}", waiting.join(", "));
     }
     tracing::info!(
-        admin_keys = admin_key_count,
+        admin_keys = admin_keys.ids().count(),
         api_keys = inference.api_keys.len(),
         models = inference
             .catalog

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatewayz_admin_auth::{AdminKeys, Guard, KeyError, Published};
+use gatewayz_admin_auth::{AdminKeys, Guard};
 use gatewayz_delivery::{QueueSettings, RetryPolicy};
 use gatewayz_inference::{Gateway, GatewaySettings};
 use gatewayz_logging::Format;
@@ -19,8 +19,8 @@ use http::{HeaderMap, HeaderValue};
 use tracing::Span;
 
 use crate::settings::{
-    self, Environment, InferenceSettings, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression,
-    OtlpExport, OtlpProtocol, Settings,
+    self, InferenceSettings, LogFormat, LokiCredentials, LokiPush, LokiWire, OtlpCompression, OtlpExport,
+    OtlpProtocol, Settings,
 };
 use crate::state::VERSION;
 use crate::{problem, routes};
@@ -111,29 +111,6 @@ fn write_trace_headers(span: &Span, headers: &mut HeaderMap) {
     });
 }
 
-/// The keys of the admin endpoints.
-///
-/// # Errors
-/// When a key cannot be used.
-pub fn admin_keys(settings: &Settings) -> Result<AdminKeys, WiringError> {
-    let published = if settings.service.environment == Environment::Local {
-        Published::Accepted
-    } else {
-        Published::Refused
-    };
-    let digests: Vec<String> = settings
-        .admin
-        .key_digests
-        .iter()
-        .map(|(id, digest)| format!("{id}:{}", hex(digest)))
-        .collect();
-    let unusable = |error: KeyError| WiringError::Setting {
-        name: "ADMIN_API_KEY",
-        problem: error.to_string(),
-    };
-    AdminKeys::new(settings.admin.keys.iter().cloned(), &digests.join(","), published).map_err(unusable)
-}
-
 /// Tells when the keys open nothing, or are known to everyone.
 pub fn tell_standing(keys: &AdminKeys) {
     match keys.disabled() {
@@ -148,13 +125,15 @@ pub fn tell_standing(keys: &AdminKeys) {
 /// The guard of the admin endpoints, with its figures on the metrics page.
 ///
 /// # Errors
-/// When a key cannot be used.
+/// When its figures cannot be registered.
 pub fn admin_guard(settings: &Settings, telemetry: &Telemetry) -> Result<Guard, WiringError> {
-    let keys = admin_keys(settings)?;
-    tell_standing(&keys);
-    let guard = Guard::new(keys, routes::policy(settings.service.environment))
-        .with_realm("gatewayz-admin")
-        .with_problem(|_request, status, refusal| problem::refused(status, refusal.title, refusal.detail));
+    tell_standing(&settings.admin.keys);
+    let guard = Guard::new(
+        settings.admin.keys.clone(),
+        routes::policy(settings.service.environment),
+    )
+    .with_realm("gatewayz-admin")
+    .with_problem(|_request, status, refusal| problem::refused(status, refusal.title, refusal.detail));
     let stats = guard.stats();
     let collect = move |samples: &mut Samples<'_>| {
         for family in FAMILIES {
@@ -294,10 +273,4 @@ fn loki_export(push: &LokiPush, settings: &Settings) -> LokiExport {
             ..RetryPolicy::default()
         },
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = Vec::with_capacity(bytes.len() * 2);
-    gatewayz_tracing::id::write_hex(bytes, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }

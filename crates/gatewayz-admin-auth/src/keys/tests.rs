@@ -155,6 +155,14 @@ fn a_hash_entry_in_another_form_is_refused_by_position() {
 }
 
 #[test]
+fn more_than_64_hash_entries_are_refused() {
+    let entries: Vec<String> = (0..65).map(|number| digits(&number.to_string())).collect();
+
+    check_refused(&[], &entries.join(","), &KeyError::TooMany { position: 65 });
+    assert_eq!(load(&[], &entries[..64].join(",")).unwrap().ids().count(), 64);
+}
+
+#[test]
 fn a_token_above_512_bytes_opens_nothing() {
     let token = "aB3dE".repeat(103);
     let keys = load(&[], &digits(&token)).unwrap();

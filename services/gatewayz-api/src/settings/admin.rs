@@ -1,12 +1,10 @@
 //! Keys of the instrumentation endpoints, and the exposition.
 
 use gatewayz_admin_auth::{AdminKeys, KeyError, Published};
-use gatewayz_config::{ExposeSecret, Group, Kind, Reader, SecretString, Setting, sha256_from_hex};
+use gatewayz_config::{ExposeSecret, Group, Kind, Reader, SecretString, Setting};
 
 use super::Environment;
 
-const MOST_KEYS: usize = 64;
-const LONGEST_ID_CHARS: usize = 64;
 /// 128 bits in base64url.
 const SHORTEST_KEY_CHARS: usize = 22;
 const LONGEST_KEY_BYTES: usize = 512;
@@ -61,10 +59,8 @@ pub(super) const METRICS_GROUP: Group = Group {
 /// Keys of the instrumentation endpoints, as configured.
 #[derive(Debug, Clone)]
 pub struct AdminSettings {
-    /// Keys in the clear: `ADMIN_API_KEY`, then that of `ADMIN_API_KEY_FILE`.
-    pub keys: Vec<SecretString>,
-    /// Names and SHA-256 digests of further keys.
-    pub key_digests: Vec<(String, [u8; 32])>,
+    /// Those of all three settings.
+    pub keys: AdminKeys,
 }
 
 /// The exposition.
@@ -78,26 +74,21 @@ pub struct MetricsSettings {
 
 impl AdminSettings {
     pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Self {
-        let key = reader.secret("ADMIN_API_KEY");
-        check_admin_key(reader, "ADMIN_API_KEY", key.as_ref(), environment);
-        let file_key = reader.secret_file("ADMIN_API_KEY_FILE");
-        check_admin_key(reader, "ADMIN_API_KEY_FILE", file_key.as_ref(), environment);
-        let digests = reader.secret("ADMIN_API_KEYS_SHA256");
-        let key_digests = match digests
-            .as_ref()
-            .map(|digests| key_digests(digests.expose_secret()))
-        {
-            None => Vec::new(),
-            Some(Ok(digests)) => digests,
-            Some(Err(problem)) => {
-                reader.mistake("ADMIN_API_KEYS_SHA256", problem);
-                Vec::new()
-            }
+        let published = match environment {
+            Environment::Local => Published::Accepted,
+            Environment::Staging | Environment::Production => Published::Refused,
         };
-        Self {
-            keys: key.into_iter().chain(file_key).collect(),
-            key_digests,
+        let mut keys = AdminKeys::none(published);
+        let hashes = reader.secret("ADMIN_API_KEYS_SHA256");
+        let hashes = hashes.as_ref().map_or("", |hashes| hashes.expose_secret());
+        if let Err(error) = keys.add_hashes(hashes) {
+            reader.mistake("ADMIN_API_KEYS_SHA256", format!("is not a list of keys: {error}"));
         }
+        let key = reader.secret("ADMIN_API_KEY");
+        add_key(reader, &mut keys, "ADMIN_API_KEY", key, environment);
+        let file_key = reader.secret_file("ADMIN_API_KEY_FILE");
+        add_key(reader, &mut keys, "ADMIN_API_KEY_FILE", file_key, environment);
+        Self { keys }
     }
 }
 
@@ -105,12 +96,9 @@ impl MetricsSettings {
     pub(super) fn read(reader: &mut Reader<'_>, environment: Environment) -> Self {
         let token = reader.secret_or_file("METRICS_TOKEN", "METRICS_TOKEN_FILE");
         let variable = reader.strongest(&["METRICS_TOKEN", "METRICS_TOKEN_FILE"]);
-        check_key(
-            reader,
-            variable.unwrap_or("METRICS_TOKEN"),
-            token.as_ref(),
-            environment,
-        );
+        if let Some(token) = &token {
+            check_key(reader, variable.unwrap_or("METRICS_TOKEN"), token, environment);
+        }
         let legacy_aliases = reader.optional_flag("METRICS_LEGACY_ALIASES");
         Self {
             token,
@@ -119,77 +107,50 @@ impl MetricsSettings {
     }
 }
 
-/// Reports a secret that cannot be sent in a header.
-pub(super) fn check_header_text(reader: &mut Reader<'_>, name: &str, secret: Option<&SecretString>) {
-    let Some(secret) = secret else { return };
-    if !secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+/// Whether the secret can be sent in a header; if not, it is a mistake from then on.
+pub(super) fn check_header_text(reader: &mut Reader<'_>, name: &str, secret: &SecretString) -> bool {
+    let sendable = secret.expose_secret().bytes().all(|byte| byte.is_ascii_graphic());
+    if !sendable {
         reader.mistake(name, "has characters other than visible ASCII");
     }
+    sendable
 }
 
-/// Reports what the admin guard would not take, so that it is told with the other mistakes.
-fn check_admin_key(
+fn add_key(
     reader: &mut Reader<'_>,
+    keys: &mut AdminKeys,
     name: &str,
-    key: Option<&SecretString>,
+    key: Option<SecretString>,
     environment: Environment,
 ) {
-    check_key(reader, name, key, environment);
-    match AdminKeys::new(key.cloned(), "", Published::Accepted) {
-        Err(KeyError::Placeholder { .. }) => {
-            reader.mistake(name, "is a placeholder; make a key with `gatewayz-api keygen`");
-        }
-        Err(KeyError::TooShort { .. }) if environment == Environment::Local => {
-            reader.mistake(name, "is shorter than 16 characters");
-        }
-        Ok(_) | Err(_) => {}
+    let Some(key) = key else { return };
+    if !check_key(reader, name, &key, environment) {
+        return;
     }
+    let problem = match keys.add_plain([key]) {
+        Ok(()) => return,
+        Err(KeyError::Placeholder { .. }) => {
+            "is a placeholder; make a key with `gatewayz-api keygen`".to_owned()
+        }
+        Err(KeyError::TooShort { .. }) => "is shorter than 16 characters".to_owned(),
+        Err(error) => format!("is not a key: {error}"),
+    };
+    reader.mistake(name, problem);
 }
 
-fn check_key(reader: &mut Reader<'_>, name: &str, key: Option<&SecretString>, environment: Environment) {
-    check_header_text(reader, name, key);
-    let length = key.map_or(SHORTEST_KEY_CHARS, |key| key.expose_secret().len());
+/// The same for a secret that guards something of ours.
+fn check_key(reader: &mut Reader<'_>, name: &str, key: &SecretString, environment: Environment) -> bool {
+    let length = key.expose_secret().len();
     if length > LONGEST_KEY_BYTES {
         reader.mistake(name, "is longer than 512 bytes");
+        return false;
     }
     if length < SHORTEST_KEY_CHARS && environment != Environment::Local {
         reader.mistake(
             name,
             "is shorter than 22 characters, too easy to guess outside local",
         );
+        return false;
     }
-}
-
-fn key_digests(text: &str) -> Result<Vec<(String, [u8; 32])>, String> {
-    let mut digests: Vec<(String, [u8; 32])> = Vec::new();
-    for (position, entry) in text
-        .split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .enumerate()
-    {
-        let number = position + 1;
-        if position >= MOST_KEYS {
-            return Err("has more than 64 entries".to_owned());
-        }
-        let Some((id, hex)) = entry.split_once(':') else {
-            return Err(format!("is not id:hex in entry {number}"));
-        };
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if id.is_empty() || id.len() > LONGEST_ID_CHARS || !id.bytes().all(is_part) {
-            return Err(format!(
-                "has an id in entry {number} that is not 1 to 64 of A-Z a-z 0-9 - _ ."
-            ));
-        }
-        if digests.iter().any(|(known, _)| known == id) {
-            return Err(format!("has the id of entry {number} twice"));
-        }
-        let Some(digest) = sha256_from_hex(hex) else {
-            return Err(format!(
-                "has no SHA-256 of 64 hexadecimal digits in entry {number}"
-            ));
-        };
-        digests.push((id.to_owned(), digest));
-    }
-    Ok(digests)
+    check_header_text(reader, name, key)
 }

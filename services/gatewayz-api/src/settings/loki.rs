@@ -183,11 +183,9 @@ fn credentials(reader: &mut Reader<'_>, url: Option<&Url>) -> LokiCredentials {
         reader.mistake("LOKI_USERNAME", "has a colon");
     }
     let token_variable = reader.strongest(&["LOKI_BEARER_TOKEN", "LOKI_BEARER_TOKEN_FILE"]);
-    check_header_text(
-        reader,
-        token_variable.unwrap_or("LOKI_BEARER_TOKEN"),
-        token.as_ref(),
-    );
+    if let Some(token) = &token {
+        check_header_text(reader, token_variable.unwrap_or("LOKI_BEARER_TOKEN"), token);
+    }
     let ways = [
         username.is_some() || password.is_some(),
         token.is_some(),

@@ -164,16 +164,17 @@ fn rules_between_settings_are_named() {
             "METRICS_TOKEN is shorter than 22 characters, too easy to guess outside local (environment)",
         ),
         (
-            &[("ADMIN_API_KEYS_SHA256", "ops")],
-            "ADMIN_API_KEYS_SHA256 is not id:hex in entry 1 (environment)",
-        ),
-        (
             &[("ADMIN_API_KEYS_SHA256", "ops:abc")],
-            "ADMIN_API_KEYS_SHA256 has no SHA-256 of 64 hexadecimal digits in entry 1 (environment)",
+            "ADMIN_API_KEYS_SHA256 is not a list of keys: read admin key hash 1: expected id:hex with the 64 hex digits of \
+             a SHA-256 (environment)",
         ),
         (
-            &[("ADMIN_API_KEYS_SHA256", "o p:abc")],
-            "ADMIN_API_KEYS_SHA256 has an id in entry 1 that is not 1 to 64 of A-Z a-z 0-9 - _ . (environment)",
+            &[(
+                "ADMIN_API_KEYS_SHA256",
+                "o p:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
+            )],
+            "ADMIN_API_KEYS_SHA256 is not a list of keys: read admin key hash 1: an id has 1 to 64 letters, digits, dots, \
+             underscores or hyphens (environment)",
         ),
     ] {
         check(process, expected);
@@ -231,8 +232,8 @@ fn all_mistakes_come_at_once_and_without_values() {
             "LOKI_PUSH_URL",
             "LOKI_BEARER_TOKEN",
             "TEMPO_ENABLED",
-            "ADMIN_API_KEY",
             "ADMIN_API_KEYS_SHA256",
+            "ADMIN_API_KEY",
             "METRICS_TOKEN",
         ]
     );

@@ -1,5 +1,6 @@
 //! Defaults, env files and the typed sections.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ fn nothing_has_to_be_set() {
     assert!(settings.traces.recording && settings.traces.export.is_none());
     assert_eq!(settings.traces.sampler, Sampler::ParentBasedAlwaysOn);
     assert_eq!(settings.traces.incoming_sampled_per_second, 1000);
-    assert!(settings.admin.keys.is_empty() && settings.admin.key_digests.is_empty());
+    assert_eq!(settings.admin.keys.ids().count(), 0);
     assert!(settings.metrics.token.is_none() && settings.metrics.legacy_aliases);
     let shutdown = settings.shutdown;
     let seconds = [shutdown.prestop, shutdown.drain, shutdown.flush].map(|step| step.as_secs());
@@ -73,7 +74,7 @@ fn the_documented_compose_block_loads() {
         (export.protocol, export.endpoint.as_str()),
         (OtlpProtocol::Grpc, "http://tempo:4317/")
     );
-    assert_eq!(settings.admin.keys[0].expose_secret(), PUBLISHED_KEY);
+    assert!(settings.admin.keys.holds_published_key());
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn the_env_file_of_every_environment_loads() {
             values.warnings()
         );
         let settings = Settings::from_values(&values).unwrap();
-        assert_eq!(settings.admin.keys.len(), keys, "{environment}");
+        assert_eq!(settings.admin.keys.ids().count(), keys, "{environment}");
         assert_eq!(settings.loki.push.is_some(), pushes, "{environment}");
         assert_eq!(settings.traces.export.is_some(), pushes, "{environment}");
     }
@@ -198,17 +199,22 @@ fn loki_credentials_come_from_the_variables_or_the_url() {
 
 #[test]
 fn admin_keys_may_be_several_at_once() {
-    let digest = "0f".repeat(32);
-    let digests = format!("ops:{digest}, ci.1:{}", "AB".repeat(32));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("admin.key");
+    fs::write(&file, "gw_live_pW4sTn6cUe05GhJkBv92Qi\n").unwrap();
+    let digests = format!("ops:{}, ci.1:{}", "0f".repeat(32), "AB".repeat(32));
 
     let settings = settings(&[
         ("ADMIN_API_KEY", PUBLISHED_KEY),
+        ("ADMIN_API_KEY_FILE", file.to_str().unwrap()),
         ("ADMIN_API_KEYS_SHA256", &digests),
     ]);
 
-    assert_eq!(settings.admin.keys.len(), 1);
-    assert_eq!(settings.admin.key_digests[0], ("ops".to_owned(), [0x0f; 32]));
-    assert_eq!(settings.admin.key_digests[1], ("ci.1".to_owned(), [0xab; 32]));
+    let keys = &settings.admin.keys;
+    assert_eq!(
+        keys.ids().collect::<Vec<_>>(),
+        ["ops", "ci.1", "aed36cf8", "92453248"]
+    );
 }
 
 #[test]
