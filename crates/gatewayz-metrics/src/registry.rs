@@ -175,7 +175,7 @@ impl Registry {
         collect_errors.add(errors);
         last_page_failed.store(errors > 0, Ordering::Relaxed);
 
-        let mut page = Page { out, format };
+        let mut page = Page::new(out, format);
         for (index, entry) in catalog.entries.iter().enumerate() {
             page.entry(index, entry, &collected);
         }

@@ -1,5 +1,7 @@
 //! Writing the page.
 
+use std::thread;
+
 use crate::catalog::Entry;
 use crate::cells::{gauge_value, histogram_value};
 use crate::collect::Collected;
@@ -9,13 +11,26 @@ use crate::foreign::{ForeignValue, ReadyFamily};
 use crate::format::Format;
 use crate::text::{bound_text, push_decimal, push_float, push_help, push_integer, without_total};
 
+/// Written between two offers of the core to other threads; takes some 50 us.
+const TURN_BYTES: usize = 64 * 1024;
+
 /// A page being written.
 pub(crate) struct Page<'a> {
-    pub(crate) out: &'a mut Vec<u8>,
-    pub(crate) format: Format,
+    out: &'a mut Vec<u8>,
+    format: Format,
+    /// Length of `out` from which another thread may go first.
+    give_way_at: usize,
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    pub(crate) fn new(out: &'a mut Vec<u8>, format: Format) -> Self {
+        Self {
+            give_way_at: out.len() + TURN_BYTES,
+            out,
+            format,
+        }
+    }
+
     /// Writes a family under each of its names.
     pub(crate) fn entry(&mut self, index: usize, entry: &Entry, collected: &Collected) {
         let blocks = entry.series.blocks();
@@ -107,6 +122,11 @@ impl Page<'_> {
     }
 
     fn series(&mut self, entry: &Entry, name: &str, labels: &str, words: &[u64], exemplars: &[ExemplarCell]) {
+        if self.out.len() >= self.give_way_at {
+            // On a machine of one core a worker would wait until this thread's time slice ends.
+            thread::yield_now();
+            self.give_way_at = self.out.len() + TURN_BYTES;
+        }
         match entry.family.kind {
             Kind::Counter => {
                 self.start(name, "", labels);

@@ -1,24 +1,28 @@
 #![doc = include_str!("../README.md")]
 
 mod deliveries;
-mod exposition;
 mod facts;
+mod foreign;
 mod health;
 mod http;
 mod loki_lines;
 mod notices;
 mod outcome;
 mod panic;
+mod pieces;
 mod resource;
+mod scrape;
 mod self_metrics;
 mod settings;
 mod start;
 
 use gatewayz_metrics::Family;
 
-pub use exposition::{PrometheusFamilies, metrics_page};
+pub use foreign::PrometheusFamilies;
 pub use health::{SignalHealth, SignalState};
 pub use http::{ProblemPage, REQUESTS, RequestFields, RequestTelemetry};
+pub use pieces::in_pieces;
+pub use scrape::ScrapeError;
 pub use settings::{ExportSettings, LogSettings, LokiExport, TelemetrySettings, TraceSettings};
 pub use start::{ShutdownGuard, ShutdownReport, StartError, Telemetry};
 

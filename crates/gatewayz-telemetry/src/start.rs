@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actix_web::HttpResponse;
+use actix_web::http::header::HeaderMap;
 use gatewayz_delivery::{Flushed, Status};
 use gatewayz_logging::{Format, LevelHandle, LineEncoder, LineSettings, LineSink, Lines, LogLayer, bunyan};
 use gatewayz_metrics::{CatalogError, Registry, SeriesError, process};
@@ -20,6 +22,7 @@ use crate::health::SignalHealth;
 use crate::http::{InFlightCounts, Recorder, RequestTelemetry};
 use crate::loki_lines::LokiLines;
 use crate::resource::resource;
+use crate::scrape::{ScrapeError, Scrapes};
 use crate::self_metrics::{Deliveries, register};
 use crate::settings::TelemetrySettings;
 use crate::{FAMILIES, http, panic};
@@ -66,6 +69,7 @@ pub struct Telemetry(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    scrapes: Arc<Scrapes>,
     levels: LevelHandle,
     recorder: Arc<Recorder>,
     resource: Vec<(String, String)>,
@@ -192,6 +196,7 @@ impl Telemetry {
         });
         Ok(Self(Arc::new(Inner {
             registry,
+            scrapes: Arc::default(),
             levels,
             recorder,
             resource,
@@ -206,10 +211,19 @@ impl Telemetry {
         RequestTelemetry::new(Arc::clone(&self.0.recorder))
     }
 
-    /// The metrics, to register the service's own and to render the page.
+    /// The metrics, to register the service's own.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// Answers a scrape with these headers: the page in the format that `Accept` asks for. Requests do not wait for it:
+    /// it is rendered on a thread of its own and sent in pieces. At most four are rendered at a time.
+    ///
+    /// # Errors
+    /// When four are being rendered, or the page cannot be.
+    pub async fn scrape(&self, headers: &HeaderMap) -> Result<HttpResponse, ScrapeError> {
+        self.0.scrapes.answer(&self.0.registry, headers).await
     }
 
     /// The log levels at run time.

@@ -5,7 +5,8 @@ mod serving;
 use std::time::{Duration, Instant};
 
 use actix_web::web::{self, Bytes};
-use gatewayz_telemetry::{Telemetry, metrics_page};
+use gatewayz_metrics::Format;
+use gatewayz_telemetry::Telemetry;
 use gatewayz_testkit::http::Client;
 use gatewayz_testkit::scrape::Samples;
 use serving::{Lines, parse, serve};
@@ -43,7 +44,7 @@ fn only_bytes_that_went_by_are_counted() {
     let _report = telemetry.shutdown(Instant::now() + Duration::from_secs(10));
 
     let mut page = Vec::new();
-    metrics_page(telemetry.registry(), None, &mut page);
+    telemetry.registry().render(Format::Text, &mut page);
     let samples = Samples::parse(&String::from_utf8(page).unwrap()).unwrap();
     let read = |path: &str| samples.sum("fastapi_request_size_bytes_sum", &[("path", path)]);
     let answered = |method: &str, path: &str| {

@@ -5,9 +5,8 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings, metrics_page};
+use gatewayz_telemetry::{ExportSettings, ScrapeError, Telemetry, TelemetrySettings};
 use gatewayz_tracing::otlp::Protocol;
 
 #[actix_web::main]
@@ -41,14 +40,6 @@ async fn order(id: web::Path<u64>) -> String {
     format!("order {id}\n")
 }
 
-async fn metrics(request: HttpRequest, telemetry: web::Data<Telemetry>) -> HttpResponse {
-    let accept = request
-        .headers()
-        .get(ACCEPT)
-        .and_then(|accept| accept.to_str().ok());
-    let mut page = Vec::new();
-    let content_type = metrics_page(telemetry.registry(), accept, &mut page);
-    HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, content_type))
-        .body(page)
+async fn metrics(request: HttpRequest, telemetry: web::Data<Telemetry>) -> Result<HttpResponse, ScrapeError> {
+    telemetry.scrape(request.headers()).await
 }

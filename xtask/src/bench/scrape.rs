@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
+use rustix::process::nice;
 
 use super::cores::{Cores, used};
 use super::estimate::median;
@@ -13,15 +14,16 @@ use super::latency::{half_of_bare, late};
 use super::limits::{Figure, P99_SCRAPED, SCRAPE_10K, SCRAPE_100K};
 use super::peers::{Peer, Setup};
 use super::progress::Progress;
+use super::receivers::LOWEST;
 use super::report::Reading;
 use super::run::Run;
 use super::{Bench, Scale};
 
 const SCRAPES: usize = 11;
 /// Requests are made for this long without a scrape, then with one; Prometheus leaves 15 seconds. A round's p99 is the
-/// middle one of its turns. Most are too short to meet a pause of the machine, and long enough that the scrape itself
-/// takes less than a hundredth.
-const TURN: Duration = Duration::from_millis(200);
+/// middle one of its turns. Most are too short to meet a pause of the machine, and a scrape takes more than a hundredth
+/// of one, so that requests that waited for it would be the p99.
+const TURN: Duration = Duration::from_millis(50);
 
 /// Scrapes a server at rest, and one that answers requests.
 ///
@@ -80,7 +82,7 @@ fn at_rest(
 fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> Result<()> {
     let (rounds, pairs) = match bench.scale {
         Scale::Quick => (3, 5),
-        Scale::Full => (15, 15),
+        Scale::Full => (15, 41),
     };
     let rate = half_of_bare(bench, cores)?;
     let progress = Progress::start(rounds);
@@ -119,6 +121,8 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
 fn scraped(client: &mut Client, work: impl FnOnce() -> Result<(f64, f64)>) -> Result<f64> {
     thread::scope(|scope| {
         let scraper = scope.spawn(|| {
+            // Taking the page is no work of the load, whose core it shares.
+            nice(LOWEST).context("lower the priority of the scraper")?;
             thread::sleep(TURN / 2);
             scrape(client)
         });

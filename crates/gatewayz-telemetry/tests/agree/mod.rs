@@ -14,7 +14,8 @@ mod clients;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings, metrics_page};
+use gatewayz_metrics::Format;
+use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings};
 use gatewayz_testkit::otlp::{ReceivedSpan, Receiver, SpanKind};
 use gatewayz_testkit::scrape::Samples;
 use gatewayz_tracing::otlp::Protocol;
@@ -67,7 +68,7 @@ fn settings(protocol: Protocol, receiver: &Receiver, lines: &Lines) -> Telemetry
 
 fn scrape(telemetry: &Telemetry) -> Samples {
     let mut page = Vec::new();
-    metrics_page(telemetry.registry(), None, &mut page);
+    telemetry.registry().render(Format::Text, &mut page);
     Samples::parse(&String::from_utf8(page).unwrap()).unwrap()
 }
 

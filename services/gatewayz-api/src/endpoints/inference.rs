@@ -1,23 +1,21 @@
 //! `/v1/*`: OpenAI's API over the models of the catalog.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 
-use actix_web::body::{MessageBody, SizedStream};
 use actix_web::error::PayloadError;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::rt::time::timeout;
 use actix_web::web::{Bytes, BytesMut, Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use gatewayz_inference::{
     Admitted, Answer, ApiKeys, Body, Call, Gateway, InferenceError, InferenceOutcome, Room, Taken,
 };
 use gatewayz_logging::Members;
 use gatewayz_metrics::Exemplar;
-use gatewayz_telemetry::RequestFields;
+use gatewayz_telemetry::{RequestFields, in_pieces};
 use gatewayz_tracing::current_context;
 use serde_json::{Value, json};
 
@@ -26,8 +24,6 @@ use crate::openai;
 use crate::settings::BODY_COPIES;
 use crate::state::State;
 
-/// Longer answers are sent in pieces: the server copies at once what it is given at once.
-const PIECE_BYTES: usize = 64 * 1024;
 /// The model of the built-in catalog, for documents.
 pub const EXAMPLE_MODEL: &str = "echo";
 
@@ -293,23 +289,11 @@ fn respond(answer: Answer) -> HttpResponse {
     let status = StatusCode::from_u16(answer.status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut builder = HttpResponse::build(status);
     let mut response = match answer.body {
-        Body::Bytes(body) if body.len() > PIECE_BYTES => builder.body(in_pieces(body)),
-        Body::Bytes(body) => builder.body(body),
+        Body::Bytes(body) => builder.body(in_pieces(body)),
         Body::Stream(events) => builder.streaming(events),
     };
     copy(&answer.headers, response.headers_mut());
     response
-}
-
-/// The same body, given to the server as it sends it.
-fn in_pieces(body: Bytes) -> impl MessageBody {
-    let length = body.len();
-    let starts = (0..length).step_by(PIECE_BYTES);
-    let pieces = starts.map(move |start| {
-        let end = length.min(start + PIECE_BYTES);
-        Ok::<_, Infallible>(body.slice(start..end))
-    });
-    SizedStream::new(length as u64, stream::iter(pieces))
 }
 
 /// Tells the caller where its key stands.

@@ -1,35 +1,25 @@
 //! `/metrics` and what `/api/metrics/*` tells about it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
-};
-use actix_web::web::{self, Data};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use gatewayz_metrics::COLLECT_ERRORS;
-use gatewayz_telemetry::{SignalState, metrics_page};
+use gatewayz_telemetry::{ScrapeError, SignalState};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::instrumentation::{NO_STORE, answer, current_ids};
+use super::instrumentation::{answer, current_ids};
 use crate::dashboards::listing;
 use crate::plane;
 use crate::problem::Problem;
 use crate::queries::Fill;
 use crate::state::{State, timestamp};
 
-/// Pages rendered at the same time; further scrapes are sent away.
-const RENDERS_MAX: usize = 4;
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"gatewayz-metrics\"");
 const ONE_SECOND: HeaderValue = HeaderValue::from_static("1");
-
-static RENDERS: AtomicUsize = AtomicUsize::new(0);
-/// Length of the last page, so that the next one is made in one piece.
-static PAGE_BYTES: AtomicUsize = AtomicUsize::new(16 * 1024);
 
 /// The metrics in the format that the Accept header asks for.
 ///
@@ -47,35 +37,25 @@ pub async fn page(request: HttpRequest, state: Data<State>) -> Result<HttpRespon
         response.headers_mut().insert(WWW_AUTHENTICATE, CHALLENGE);
         return Ok(response);
     }
-    let Some(permit) = Permit::take() else {
-        let problem = Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "Too many scrapes at a time; try again.",
-        );
-        let mut response = problem.response();
-        response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
-        return Ok(response);
-    };
-    let accept = joined(request.headers());
-    let registry = state.telemetry.registry().clone();
-    let rendered = web::block(move || {
-        // It ends with the rendering, also when the scraper has left.
-        let _permit = permit;
-        let mut page = Vec::with_capacity(PAGE_BYTES.load(Ordering::Relaxed));
-        let content_type = metrics_page(&registry, accept.as_deref(), &mut page);
-        PAGE_BYTES.store(page.len() + page.len() / 8, Ordering::Relaxed);
-        (content_type, page)
-    });
-    let (content_type, page) = rendered.await.map_err(|_| {
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "The page could not be made; try again.",
-        )
-    })?;
-    Ok(HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)))
-        .insert_header((CACHE_CONTROL, NO_STORE))
-        .body(page))
+    state
+        .telemetry
+        .scrape(request.headers())
+        .await
+        .or_else(|error| match error {
+            ScrapeError::Busy => {
+                let problem = Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Too many scrapes at a time; try again.",
+                );
+                let mut response = problem.response();
+                response.headers_mut().insert(RETRY_AFTER, ONE_SECOND);
+                Ok(response)
+            }
+            ScrapeError::Render => Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The page could not be made; try again.",
+            )),
+        })
 }
 
 /// What the metrics are and where.
@@ -194,34 +174,6 @@ fn presents(headers: &HeaderMap, token: &SecretString) -> bool {
     scheme.eq_ignore_ascii_case("bearer") && bool::from(same)
 }
 
-/// All Accept headers as one list, as RFC 9110 section 5.3 reads them.
-fn joined(headers: &HeaderMap) -> Option<String> {
-    let values: Vec<&str> = headers
-        .get_all(ACCEPT)
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!values.is_empty()).then(|| values.join(","))
-}
-
-/// Leave to render a page.
-struct Permit;
-
-impl Permit {
-    fn take() -> Option<Self> {
-        let more = |renders: usize| (renders < RENDERS_MAX).then_some(renders + 1);
-        RENDERS
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more)
-            .ok()?;
-        Some(Self)
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        RENDERS.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,17 +206,5 @@ mod tests {
         for (values, opens) in cases {
             assert_eq!(presents(&headers(values), &token), *opens, "{values:?}");
         }
-    }
-
-    #[test]
-    fn a_fifth_rendering_has_to_wait_for_one_to_end() {
-        let mut permits: Vec<Permit> = (0..RENDERS_MAX).filter_map(|_| Permit::take()).collect();
-        let refused = Permit::take().is_none();
-        permits.pop();
-        let admitted = Permit::take().is_some();
-
-        assert_eq!(permits.len(), RENDERS_MAX - 1);
-        assert!(refused);
-        assert!(admitted);
     }
 }

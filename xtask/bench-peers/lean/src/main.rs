@@ -2,11 +2,10 @@
 
 use std::time::Instant;
 
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use anyhow::{Context, Result};
 use gatewayz_metrics::{Family, Registry};
-use gatewayz_telemetry::{ExportSettings, Telemetry, TelemetrySettings, metrics_page};
+use gatewayz_telemetry::{ExportSettings, ScrapeError, Telemetry, TelemetrySettings};
 use gatewayz_tracing::otlp::Protocol;
 use workload::Shape;
 
@@ -49,10 +48,10 @@ fn fill(registry: &Registry, series: usize) -> Result<()> {
 }
 
 async fn serve(telemetry: Telemetry, shape: Shape) -> Result<()> {
-    let registry = web::Data::new(telemetry.registry().clone());
+    let shared = web::Data::new(telemetry.clone());
     let app = move || {
         App::new()
-            .app_data(registry.clone())
+            .app_data(shared.clone())
             .configure(|config| shape.configure(config))
             .route("/metrics", web::get().to(metrics))
             .wrap(telemetry.requests())
@@ -66,14 +65,9 @@ async fn serve(telemetry: Telemetry, shape: Shape) -> Result<()> {
     Ok(())
 }
 
-async fn metrics(request: HttpRequest, registry: web::Data<Registry>) -> HttpResponse {
-    let accept = request
-        .headers()
-        .get(ACCEPT)
-        .and_then(|value| value.to_str().ok());
-    let mut page = Vec::new();
-    let content_type = metrics_page(&registry, accept, &mut page);
-    HttpResponse::Ok()
-        .insert_header((CONTENT_TYPE, content_type))
-        .body(page)
+async fn metrics(
+    request: HttpRequest,
+    telemetry: web::Data<Telemetry>,
+) -> Result<HttpResponse, ScrapeError> {
+    telemetry.scrape(request.headers()).await
 }

@@ -1,19 +1,8 @@
-//! The metrics page: our own families and those of a foreign `prometheus::Registry`, in either format.
+//! Families of a `prometheus::Registry` on the page.
 
-use gatewayz_metrics::{
-    ForeignFamilies, ForeignFamily, ForeignSeries, ForeignValue, Format, Kind, Registry as Metrics,
-};
+use gatewayz_metrics::{ForeignFamilies, ForeignFamily, ForeignSeries, ForeignValue, Kind};
 use prometheus::Registry;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
-
-/// Renders the page in the format the `Accept` header asks for; gives its content type.
-///
-/// Costs some milliseconds at 10,000 series and holds no lock that a request takes.
-pub fn metrics_page(registry: &Metrics, accept: Option<&str>, page: &mut Vec<u8>) -> &'static str {
-    let format = Format::negotiate(accept);
-    registry.render(format, page);
-    format.content_type()
-}
 
 /// Puts the families of a `prometheus::Registry` on the page, for middleware that only knows that crate.
 #[derive(Debug, Clone)]
