@@ -192,7 +192,7 @@ figures! {
             .must_at_most(25.0);
         P99_SCRAPED = timed(
             "p99_scraped",
-            "p99 with 10,000 series scraped five times a second, of that without (lean)",
+            "p99 with 10,000 series scraped ten times a second, of that without (lean)",
             Times,
         )
         .must_at_most(1.10);
