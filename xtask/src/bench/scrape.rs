@@ -16,15 +16,10 @@ use super::peers::{Peer, Setup};
 use super::progress::Progress;
 use super::receivers::LOWEST;
 use super::report::Reading;
-use super::run::Run;
+use super::run::{Run, SLICE};
 use super::{Bench, Scale};
 
 const SCRAPES: usize = 11;
-/// Requests are made for this long without a scrape, then with one; Prometheus leaves 15 seconds. A round's p99 is the
-/// middle one of its turns. Most are too short to meet a pause of the machine, and a scrape takes more than a hundredth
-/// of one, so that requests that waited for it would be the p99.
-const TURN: Duration = Duration::from_millis(50);
-
 /// Scrapes a server at rest, and one that answers requests.
 ///
 /// # Errors
@@ -79,15 +74,17 @@ fn at_rest(
     Ok(())
 }
 
+/// Makes requests in turns without a scrape and with one; Prometheus leaves 15 seconds. A scrape takes about a hundredth
+/// of a turn, so that requests that waited for it would be the p99.
 fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> Result<()> {
     let (rounds, pairs) = match bench.scale {
         Scale::Quick => (3, 5),
-        Scale::Full => (15, 41),
+        Scale::Full => (25, 21),
     };
     let rate = half_of_bare(bench, cores)?;
     let progress = Progress::start(rounds);
     progress.say(&format!(
-        "p99 at {rate:.0} requests/s without and with a scrape ({rounds} rounds of {pairs} turns of {TURN:?} each)"
+        "p99 at {rate:.0} requests/s without and with a scrape ({rounds} rounds of {pairs} turns of {SLICE:?} each)"
     ));
     let setup = with(10_000);
     let mut run = Run::start_behind(setup, bench, cores)?;
@@ -96,11 +93,19 @@ fn while_answering(reading: &mut Reading, bench: &Bench<'_>, cores: &Cores) -> R
     for round in 1..=rounds {
         progress.step(&format!("round {round}"));
         let (mut without, mut with, mut lateness) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..pairs {
-            let (p99, late) = run.p99_millis(rate, TURN)?;
-            without.push(p99);
-            lateness.push(late);
-            with.push(scraped(&mut client, || run.p99_millis(rate, TURN))?);
+        for pair in 0..pairs {
+            // Each is first every other time, or a pause of the machine that comes twice a second would meet one of them.
+            let first = pair % 2 == 0;
+            for is_scraped in [first, !first] {
+                if is_scraped {
+                    with.push(scraped(&mut client, || run.p99_millis(rate, SLICE))?);
+                } else {
+                    let (p99, late) = run.p99_millis(rate, SLICE)?;
+                    without.push(p99);
+                    lateness.push(late);
+                }
+                run.rest();
+            }
         }
         let [without, with, lateness] = [without, with, lateness].map(median);
         progress.say(&format!(
@@ -123,7 +128,7 @@ fn scraped(client: &mut Client, work: impl FnOnce() -> Result<(f64, f64)>) -> Re
         let scraper = scope.spawn(|| {
             // Taking the page is no work of the load, whose core it shares.
             nice(LOWEST).context("lower the priority of the scraper")?;
-            thread::sleep(TURN / 2);
+            thread::sleep(SLICE / 2);
             scrape(client)
         });
         let p99 = work();
