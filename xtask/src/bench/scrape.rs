@@ -1,7 +1,6 @@
 //! What a scrape costs, and whether a request notices it.
 
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewayz_testkit::http::Client;
@@ -20,6 +19,7 @@ use super::run::{Run, SLICE};
 use super::{Bench, Scale};
 
 const SCRAPES: usize = 11;
+
 /// Scrapes a server at rest, and one that answers requests.
 ///
 /// # Errors
